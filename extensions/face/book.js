@@ -1,0 +1,23 @@
+// What is wider than the column scrolls inside its own box; a keyboard must reach that box.
+(() => {
+  const boxes = "div.highlight pre, .cell_output .output, .scroll-box, div.math, .table-wrapper, figure.align-default, .pst-scrollable-table-container";
+  const mark = () => {
+    for (const box of document.querySelectorAll(boxes)) {
+      const scrolls = box.scrollWidth > box.clientWidth + 1;
+      if (scrolls && !box.hasAttribute("tabindex")) box.tabIndex = 0;
+      else if (!scrolls && box.tabIndex === 0) box.removeAttribute("tabindex");
+    }
+  };
+  mark();
+  addEventListener("resize", mark);
+  document.fonts?.ready.then(mark);
+  // fold-outs open for print, and close again
+  let closed = [];
+  addEventListener("beforeprint", () => {
+    closed = [...document.querySelectorAll("details:not([open])")];
+    for (const details of closed) details.open = true;
+  });
+  addEventListener("afterprint", () => {
+    for (const details of closed) details.open = false;
+  });
+})();
