@@ -1,0 +1,306 @@
+"""The verbs of the house: `python tools/house.py help` lists them, and so does `make help`.
+
+Needs Python 3.11 to 3.13 and nothing else. What a verb needs beyond that is installed into
+`.venv` at first use, at the exact versions of requirements.txt.
+"""
+
+import sys
+
+if sys.version_info < (3, 11):
+    sys.exit(
+        "The book needs Python 3.11, 3.12 or 3.13; this is Python %d.%d (%s).\n"
+        "Name another one: make PYTHON=python3.12 ..." % (*sys.version_info[:2], sys.executable)
+    )
+
+import functools
+import hashlib
+import http.server
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+BUILD = ROOT / "_build"
+SITE = BUILD / "html"
+VENV = ROOT / ".venv"
+STAMP = VENV / "ready.json"
+WINDOWS = os.name == "nt"
+PROGRAMS = VENV / ("Scripts" if WINDOWS else "bin")
+VENV_PYTHON = PROGRAMS / ("python.exe" if WINDOWS else "python")
+COVERAGE_PERCENT = 95
+
+
+def digest(files: Iterable[Path]) -> str:
+    """SHA-256 of the names and the contents of `files`."""
+    total = hashlib.sha256()
+    for file in sorted(files):
+        content = hashlib.sha256(file.read_bytes()).hexdigest()
+        total.update(f"{file.relative_to(ROOT).as_posix()} {content}\n".encode())
+    return total.hexdigest()
+
+
+def sources() -> list[Path]:
+    """Every file of the library, its data and stored results included."""
+    files = (ROOT / "src").rglob("*")
+    return [
+        file
+        for file in files
+        if file.is_file() and "__pycache__" not in file.parts and ".egg-info" not in str(file)
+    ]
+
+
+# The environment
+
+
+def environment() -> dict[str, str]:
+    """Environment variables of every program that the house runs.
+
+    Nothing is read from the home folder or written to it: a reader's own Jupyter or matplotlib
+    settings cannot change the book, and a home that is absent or read-only does no harm.
+    """
+    own = {
+        "IPYTHONDIR": "ipython",
+        "JUPYTER_CONFIG_DIR": "jupyter/config",
+        "JUPYTER_DATA_DIR": "jupyter/data",
+        "JUPYTER_RUNTIME_DIR": "jupyter/runtime",
+        "MPLCONFIGDIR": "matplotlib",
+    }
+    outside = {"JUPYTER_PATH", "JUPYTER_CONFIG_PATH", "MPLBACKEND", "PYTHONHOME", "PYTHONPATH"}
+    variables = {name: value for name, value in os.environ.items() if name not in outside}
+    for name, folder in own.items():
+        path = VENV / "var" / folder
+        path.mkdir(parents=True, exist_ok=True)
+        variables[name] = str(path)
+    return variables | {
+        "JUPYTER_PREFER_ENV_PATH": "1",
+        "PATH": os.pathsep.join([str(PROGRAMS), os.environ.get("PATH", "")]),
+        "PYTHONNOUSERSITE": "1",
+        "PYTHONUTF8": "1",
+        "VIRTUAL_ENV": str(VENV),
+    }
+
+
+def run(*command: object) -> None:
+    """Run a program of the environment in the repository's root; leave with its status if bad."""
+    status = subprocess.run([str(word) for word in command], cwd=ROOT, env=environment()).returncode
+    if status:
+        sys.exit(status)
+
+
+def ready() -> None:
+    """Set up `.venv`, or bring it up to date, unless its stamp says that it is."""
+    wanted = {
+        "place": str(ROOT),
+        "python": sys.version,
+        "requirements": digest([ROOT / "requirements.txt"]),
+        "package": digest([ROOT / "pyproject.toml"]),
+    }
+    try:
+        found = json.loads(STAMP.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        found = {}  # never set up, or interrupted
+    if found == wanted:
+        return
+    same_packages = all(found.get(key) == wanted[key] for key in wanted if key != "package")
+    STAMP.unlink(missing_ok=True)
+    if not same_packages:
+        fill()
+    install("--no-deps", "--no-build-isolation", "--editable", ROOT)
+    STAMP.write_text(json.dumps(wanted, indent=1), encoding="utf-8")
+
+
+def fill() -> None:
+    """Make `.venv` anew and install exactly what requirements.txt lists."""
+    if importlib.util.find_spec("ensurepip") is None:
+        sys.exit(
+            f"This Python ({sys.executable}) cannot make environments.\n"
+            "On Debian and Ubuntu: sudo apt install python3-venv"
+        )
+    if sys.version_info >= (3, 14):
+        print("Python 3.14 and later are untried here; the book is tested on 3.11 to 3.13.")
+    print(f"Setting up {VENV.name}: once, some minutes, about 2 GB.", flush=True)
+    # From the interpreter below a possible outer environment: that one may be deleted.
+    base = getattr(sys, "_base_executable", None) or sys.executable
+    status = subprocess.run([base, "-m", "venv", "--clear", str(VENV)]).returncode
+    if status:
+        sys.exit(status)
+    install("--requirement", ROOT / "requirements.txt")
+
+
+def install(*what: object) -> None:
+    """Run pip, quietly where nobody watches."""
+    quiet = [] if sys.stdout.isatty() else ["--quiet"]
+    run(
+        VENV_PYTHON,
+        "-m",
+        "pip",
+        "--disable-pip-version-check",
+        "--no-input",
+        "install",
+        *quiet,
+        *what,
+    )
+
+
+# The verbs: each function's first line is its line in `help`
+
+
+def setup() -> None:
+    """Set up the environment in .venv; every other verb does so when it must."""
+    ready()
+    print(f"Ready: {VENV_PYTHON}")
+
+
+def book() -> None:
+    """Execute every chapter and build the site into _build/html; a warning is an error."""
+    ready()
+    # A fresh start for pages: an incremental build does not repeat earlier warnings.
+    for stale in (SITE, BUILD / ".doctrees", BUILD / "jupyter_execute"):
+        shutil.rmtree(stale, ignore_errors=True)
+    keep_executed_notebooks_only_if_current()
+    jupyter_book("-W", "--keep-going")
+    print(f"\nThe book: {SITE / 'index.html'} (or `make serve`)")
+
+
+def keep_executed_notebooks_only_if_current() -> None:
+    """Delete the cache of executed notebooks when the library has changed since.
+
+    Jupyter Book's cache compares the chapters' cells alone, and would publish the numbers of
+    an older library.
+    """
+    cache = BUILD / ".jupyter_cache"
+    key = cache / "made_from"
+    full = os.environ.get("PAYATTENTION_FULL", "")
+    now = f"{digest([*sources(), ROOT / 'requirements.txt'])} {sys.version} {full}"
+    if not key.exists() or key.read_text(encoding="utf-8") != now:
+        shutil.rmtree(cache, ignore_errors=True)
+        cache.mkdir(parents=True)
+        key.write_text(now, encoding="utf-8")
+
+
+def jupyter_book(*options: str) -> None:
+    run(
+        VENV_PYTHON,
+        *("-c", "from jupyter_book.cli.main import main; main()"),
+        *("build", ROOT, *options),
+    )
+
+
+def draft() -> None:
+    """Build the prose alone, without executing a cell, into _build/draft."""
+    ready()
+    config = (ROOT / "_config.yml").read_text(encoding="utf-8")
+    config, changes = re.subn(r"(?m)^( *execute_notebooks:).*$", r'\1 "off"', config)
+    if changes != 1:
+        sys.exit("_config.yml: expected one line `execute_notebooks: ...`")
+    folder = BUILD / "draft"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "_config.yml").write_text(config, encoding="utf-8")
+    jupyter_book("--path-output", str(folder), "--config", str(folder / "_config.yml"))
+
+
+def serve(port: str = "8000") -> None:
+    """Serve _build/html on this machine, at port 8000 or another: serve 8080."""
+    if not (SITE / "index.html").exists():
+        sys.exit("There is no site yet: make book")
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(SITE))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", int(port)), handler) as server:
+        print(f"http://127.0.0.1:{port}/  (stop with Ctrl-C)", flush=True)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            print()
+
+
+def lab(*arguments: str) -> None:
+    """Open JupyterLab; a chapter's .md opens as a notebook."""
+    ready()
+    run(PROGRAMS / "jupytext-config", "set-default-viewer", "markdown")
+    run(VENV_PYTHON, "-m", "jupyter", "lab", *(arguments or ["chapters"]))
+
+
+def test(*arguments: str) -> None:
+    """Run the unit tests with branch coverage; with arguments, those alone: test -k gru."""
+    ready()
+    coverage = ["--cov", "--cov-report=term", f"--cov-fail-under={COVERAGE_PERCENT}"]
+    run(VENV_PYTHON, "-m", "pytest", "--ignore=tests/site", *(arguments or coverage))
+
+
+def test_site(*arguments: str) -> None:
+    """Open the built pages in a real browser; builds the book first where it is missing."""
+    ready()
+    if not (SITE / "index.html").exists():
+        book()
+    run(VENV_PYTHON, "-m", "pytest", *(arguments or ["tests/site"]))
+
+
+def test_all() -> None:
+    """Everything that CI runs: lint, test, book, test-site."""
+    lint()
+    test()
+    book()
+    test_site()
+
+
+def lint() -> None:
+    """Check format, style and the rules of the house; changes nothing."""
+    ready()
+    run(VENV_PYTHON, "-m", "ruff", "format", "--check", ".")
+    run(VENV_PYTHON, "-m", "ruff", "check", ".")
+    run(VENV_PYTHON, "-m", "pytest", "-q", "tests/test_house.py")
+
+
+def format() -> None:
+    """Bring the code into the house's format."""
+    ready()
+    run(VENV_PYTHON, "-m", "ruff", "check", "--fix", ".")
+    run(VENV_PYTHON, "-m", "ruff", "format", ".")
+
+
+def results(*questions: str) -> None:
+    """Repeat the long runs and store their results; all, or these: make results Q=recall_vs_gap."""
+    ready()
+    run(VENV_PYTHON, "-m", "payattention.results", *questions)
+
+
+def clean() -> None:
+    """Delete what was built and cached; keeps .venv and the long runs' finished points."""
+    for folder in (BUILD, *(ROOT / name for name in (".pytest_cache", ".ruff_cache"))):
+        shutil.rmtree(folder, ignore_errors=True)
+    for file in ROOT.glob(".coverage*"):
+        file.unlink()
+
+
+def help() -> None:
+    """This list."""
+    for name, verb in VERBS.items():
+        print(f"  {name:<10} {verb.__doc__.splitlines()[0]}")
+
+
+VERBS = {
+    verb.__name__.replace("_", "-"): verb
+    for verb in (
+        *(book, draft, serve, lab, test, test_site, test_all),
+        *(lint, format, results, setup, clean, help),
+    )
+}
+
+
+def main(arguments: list[str]) -> None:
+    """Do one verb."""
+    verb, *rest = arguments or ["help"]
+    if verb not in VERBS:
+        sys.exit(f"No verb {verb!r}; there are: {', '.join(VERBS)}")
+    try:
+        VERBS[verb](*rest)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
