@@ -1,0 +1,11 @@
+"""Figures that a reader can play with: in Jupyter, in Colab, and on a page with no kernel.
+
+Each is a class here, a module ``<name>.mjs`` beside it, and shared drawing in ``figure.mjs``.
+``bundle`` turns the modules into what Jupyter loads and what a static page loads.
+"""
+
+from payattention.explorables.crowding import Crowding
+from payattention.explorables.explorable import Explorable
+from payattention.explorables.fading import Fading
+
+__all__ = ["Crowding", "Explorable", "Fading"]

@@ -1,0 +1,171 @@
+// What every explorable draws with: elements, controls, scales, a frame with two axes.
+// Nothing here knows which figure it serves. Colours come from the style sheet's variables,
+// so that a figure follows the page from light to dark without being drawn again.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+export const colour = (idea) => `var(--explorable-${idea})`;
+
+/** An HTML element with attributes and children; text is set as text, never as HTML. */
+export function element(tag, attributes = {}, ...children) {
+  return filled(document.createElement(tag), attributes, children);
+}
+
+/** An SVG element with attributes and children. */
+export function drawn(tag, attributes = {}, ...children) {
+  return filled(document.createElementNS(SVG, tag), attributes, children);
+}
+
+function filled(node, attributes, children) {
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+  node.append(...children);
+  return node;
+}
+
+/** "half is left after {steps} steps" and { steps: 7 } give a sentence. */
+export function say(template, values = {}) {
+  return template.replace(/\{(\w+)\}/g, (_, name) => values[name]);
+}
+
+/** 4096 as "4,096"; small fractions with two digits that count. */
+export function number(value) {
+  const digits = value >= 100 || Number.isInteger(value) ? 0 : undefined;
+  const options = digits === 0 ? { maximumFractionDigits: 0 } : { maximumSignificantDigits: 3 };
+  return value.toLocaleString("en", options);
+}
+
+/** A share of 1 as per cent: "100 %", "3.8 %", "0.0012 %". */
+export function percent(share) {
+  const value = 100 * share;
+  if (value >= 99.95) return "100 %";
+  return `${value.toLocaleString("en", { maximumSignificantDigits: value >= 10 ? 3 : 2 })} %`;
+}
+
+/** A labelled native slider; `text(position)` is what is shown and read out. */
+export function slider({ label, max, position, text, onInput }) {
+  const input = element("input", { type: "range", min: 0, max, step: 1 });
+  const shown = element("span", { class: "explorable-value", "aria-hidden": "true" });
+  const show = (value) => {
+    input.value = value;
+    shown.textContent = text(Number(value));
+    input.setAttribute("aria-valuetext", text(Number(value)));
+  };
+  input.addEventListener("input", () => {
+    show(input.value);
+    onInput(Number(input.value));
+  });
+  show(position);
+  const name = element("span", { class: "explorable-label" }, label, " ", shown);
+  return { node: element("label", { class: "explorable-control" }, name, input), input, show };
+}
+
+export function button(label, onClick) {
+  const node = element("button", { type: "button", class: "explorable-button" }, label);
+  node.addEventListener("click", onClick);
+  return node;
+}
+
+/** A labelled native list; `options` are [value, text] pairs. */
+export function choice({ label, options, value, onChange }) {
+  const list = element(
+    "select",
+    { class: "explorable-choice" },
+    ...options.map(([key, text]) => element("option", { value: key }, text)),
+  );
+  list.value = value;
+  list.addEventListener("change", () => onChange(list.value));
+  const name = element("span", { class: "explorable-label" }, label);
+  return { node: element("label", { class: "explorable-control" }, name, list), input: list };
+}
+
+/** Link to the numbers behind the figure; the address holds them, so it works offline. */
+export function dataLink(table, file, text) {
+  const address = `data:text/csv;charset=utf-8,${encodeURIComponent(table)}`;
+  const link = element("a", { href: address, download: file }, text);
+  return element("p", { class: "explorable-data" }, link);
+}
+
+/** A sentence that a screen reader hears once the reader's hand has rested. */
+export function spoken() {
+  const seen = element("p", { class: "explorable-finding", "aria-hidden": "true" });
+  const heard = element("p", { class: "explorable-heard", role: "status" });
+  let timer;
+  const set = (sentence) => {
+    seen.textContent = sentence;
+    clearTimeout(timer);
+    timer = setTimeout(() => (heard.textContent = sentence), 400);
+  };
+  return { nodes: [seen, heard], set, stop: () => clearTimeout(timer) };
+}
+
+/** The reader's guess, asked for before anything is shown; `onReveal` when committed. */
+export function guessing({ question, label, reveal, max, position, text, onGuess, onReveal }) {
+  const control = slider({ label, max, position, text, onInput: onGuess });
+  const node = element(
+    "div",
+    { class: "explorable-guess" },
+    element("p", { class: "explorable-question" }, question),
+    control.node,
+    button(reveal, onReveal),
+  );
+  return { node, show: control.show };
+}
+
+/** A number from `domain` to a place in `range`; logarithmic when asked. */
+export function scale(domain, range, log = false) {
+  const bent = log ? Math.log : (value) => value;
+  const [from, to] = domain.map(bent);
+  return (value) => range[0] + ((bent(value) - from) / (to - from)) * (range[1] - range[0]);
+}
+
+/**
+ * An empty chart at its true width in pixels, so that letters keep their size on a phone.
+ * `x` and `y` are { domain, ticks, log, text, label }. Returns the svg, two scales, the edges.
+ */
+export function frame({ width, height, x, y, label }) {
+  const edge = { left: 62, right: width - 14, top: 30, bottom: height - 46 };
+  const along = scale(x.domain, [edge.left, edge.right], x.log);
+  const up = scale(y.domain, [edge.bottom, edge.top], y.log);
+  const svg = drawn("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img" });
+  svg.setAttribute("aria-label", label);
+  for (const tick of y.ticks) {
+    const at = { y1: up(tick), y2: up(tick), x1: edge.left, x2: edge.right };
+    svg.append(drawn("line", { ...at, stroke: colour("grid") }));
+    svg.append(words(y.text(tick), edge.left - 8, up(tick) + 4, { anchor: "end", muted: true }));
+  }
+  for (const tick of x.ticks) {
+    const at = { x1: along(tick), x2: along(tick), y1: edge.bottom, y2: edge.bottom + 5 };
+    svg.append(drawn("line", { ...at, stroke: colour("muted") }));
+    svg.append(words(x.text(tick), along(tick), edge.bottom + 19, { anchor: "middle", muted: true }));
+  }
+  const floor = { x1: edge.left, x2: edge.right, y1: edge.bottom, y2: edge.bottom };
+  svg.append(drawn("line", { ...floor, stroke: colour("muted") }));
+  svg.append(words(y.label, 0, 14, { muted: true }));
+  svg.append(words(x.label, edge.right, edge.bottom + 39, { anchor: "end", muted: true }));
+  return { svg, along, up, edge };
+}
+
+/** Text in a drawing, with a rim of paper so that a line behind it does not cross it out. */
+export function words(text, x, y, { anchor = "start", muted = false, idea, strong } = {}) {
+  const fill = colour(idea ?? (muted ? "muted" : "ink"));
+  const node = drawn("text", { x, y, fill, "text-anchor": anchor, class: "explorable-words" }, text);
+  if (strong) node.setAttribute("font-weight", 600);
+  return node;
+}
+
+/** A line through points, [x, y] in pixels. */
+export function line(points, attributes) {
+  const path = points.map(([x, y]) => `${x.toFixed(1)},${y.toFixed(1)}`).join("L");
+  return drawn("path", { d: `M${path}`, fill: "none", "stroke-width": 2, ...attributes });
+}
+
+/** Calls `draw(width)` now and whenever the figure's width changes; returns a stop. */
+export function whenSized(node, draw) {
+  let last = 0;
+  const observer = new ResizeObserver(() => {
+    const width = Math.floor(node.clientWidth);
+    if (width && width !== last) draw((last = width));
+  });
+  observer.observe(node);
+  return () => observer.disconnect();
+}

@@ -1,0 +1,94 @@
+"""Still pictures of the explorables: a line chart as SVG text, in the book's colours."""
+
+import html
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from payattention.explorables.bundle import colour
+
+WIDTH, HEIGHT = 460, 290
+LEFT, RIGHT, TOP, BOTTOM = 58, WIDTH - 14, 32, HEIGHT - 46
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis: what it measures, from where to where, which ticks with which text."""
+
+    label: str
+    domain: tuple[float, float]
+    ticks: Sequence[float]
+    text: Callable[[float], str] = str
+    log: bool = False
+
+    def place(self, value: float, start: float, end: float) -> float:
+        """Where `value` stands between the pixels `start` and `end`, kept inside."""
+        low, high = self.domain
+        bent = math.log if self.log else float
+        share = (bent(max(value, low)) - bent(low)) / (bent(high) - bent(low))
+        return start + min(share, 1.0) * (end - start)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line: its points, its idea's colour, and its name with the point that carries it."""
+
+    points: Sequence[tuple[float, float]]
+    idea: str
+    name: str
+    name_at: tuple[float, float]
+    dashed: bool = False
+
+
+def line_chart(lines: Sequence[Line], *, x: Axis, y: Axis, alt: str) -> str:
+    """An SVG line chart whose lines carry their own names; `alt` says what it shows."""
+    parts = [*_axes(x, y)]
+    for line in lines:
+        parts.append(_path(line, x, y))
+    for line in lines:  # names last, above all lines
+        at = x.place(line.name_at[0], LEFT, RIGHT), y.place(line.name_at[1], BOTTOM, TOP)
+        parts.append(_text(line.name, *at, idea=line.idea, rim=True))
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
+        f'width="{WIDTH}" height="{HEIGHT}" role="img" aria-label="{html.escape(alt)}" '
+        f'font-family="inherit" font-size="13">{"".join(parts)}</svg>'
+    )
+
+
+def _axes(x: Axis, y: Axis) -> list[str]:
+    parts = []
+    for tick in y.ticks:
+        height = y.place(tick, BOTTOM, TOP)
+        parts.append(_rule((LEFT, height), (RIGHT, height), "grid"))
+        parts.append(_text(y.text(tick), LEFT - 8, height + 4, anchor="end"))
+    for tick in x.ticks:
+        along = x.place(tick, LEFT, RIGHT)
+        parts.append(_rule((along, BOTTOM), (along, BOTTOM + 5), "muted"))
+        parts.append(_text(x.text(tick), along, BOTTOM + 19, anchor="middle"))
+    parts.append(_rule((LEFT, BOTTOM), (RIGHT, BOTTOM), "muted"))
+    parts.append(_text(y.label, 0, 14))
+    parts.append(_text(x.label, RIGHT, BOTTOM + 39, anchor="end"))
+    return parts
+
+
+def _rule(start: tuple[float, float], end: tuple[float, float], idea: str) -> str:
+    (x1, y1), (x2, y2) = start, end
+    return (
+        f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{colour(idea)}"/>'
+    )
+
+
+def _path(line: Line, x: Axis, y: Axis) -> str:
+    places = [(x.place(a, LEFT, RIGHT), y.place(b, BOTTOM, TOP)) for a, b in line.points]
+    d = "M" + "L".join(f"{a:.1f},{b:.1f}" for a, b in places)
+    dashes = ' stroke-dasharray="6 4"' if line.dashed else ""
+    return f'<path d="{d}" fill="none" stroke="{colour(line.idea)}" stroke-width="2"{dashes}/>'
+
+
+def _text(text, x, y, *, idea="muted", anchor="start", rim=False) -> str:
+    # a rim of paper keeps a name readable where it crosses a line
+    edge = f' stroke="{colour("paper")}" stroke-width="4" paint-order="stroke"' if rim else ""
+    return (
+        f'<text x="{x:.1f}" y="{y:.1f}" fill="{colour(idea)}" text-anchor="{anchor}"{edge}>'
+        f"{html.escape(text)}</text>"
+    )
