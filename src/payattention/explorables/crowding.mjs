@@ -3,8 +3,8 @@
 // Attention keeps every pair and answers with softmax(64 k.K) V. In the formulas d is d_model.
 
 import {
-  button, choice, colour, dataLink, drawn, element, frame, guessing, line, number, percent, say,
-  slider, spoken, whenSized, words,
+  button, choice, colour, dataLink, drawn, element, flag, frame, guessing, line, number, percent, say,
+  slider, spoken, whenSized,
 } from "./figure.mjs";
 
 const TEXT = {
@@ -186,7 +186,8 @@ function plot(model, text, width, draws) {
   const [d, shown] = [model.get("d_model"), model.get("revealed")];
   const chart = frame({
     width,
-    height: Math.round(Math.min(320, 200 + width / 5)),
+    height: Math.round(Math.min(340, 220 + width / 5)),
+    flags: 1,
     x: {
       domain: [1, MOST],
       ticks: [1, 4, 16, 64, 256],
@@ -226,14 +227,9 @@ function drawCurves({ svg, along, up, edge }, model, text, draws) {
   }
 }
 
-function drawGuess({ svg, along, edge }, guess, text) {
-  const x = along(guess);
-  const right = x < (edge.left + edge.right) / 2;
-  const look = { stroke: colour("memory"), "stroke-dasharray": "1 5", "stroke-linecap": "round" };
-  svg.append(line([[x, edge.top], [x, edge.bottom]], look));
-  const label = say(text.guessed, { pairs: pairsText(guess, text) });
-  const side = { anchor: right ? "start" : "end", idea: "memory" };
-  svg.append(words(label, x + (right ? 7 : -7), edge.bottom - 10, side));
+function drawGuess(chart, guess, text) {
+  const look = { idea: "memory", "stroke-dasharray": "1 5", "stroke-linecap": "round" };
+  flag(chart, chart.along(guess), say(text.guessed, { pairs: pairsText(guess, text) }), 0, look);
 }
 
 // One square a pair: filled when its value comes back, hollow when it is lost.
@@ -249,10 +245,15 @@ function field(right, idea) {
           : "",
       )
       .join("");
+  const slots = Array.from({ length: MOST - right.length }, (_, i) => {
+    const slot = i + right.length;
+    return `M${(slot % COLUMNS) * cell + 3},${Math.floor(slot / COLUMNS) * cell + 3}h2v2h-2z`;
+  }).join("");
   const box = `0 0 ${COLUMNS * cell} ${(MOST / COLUMNS) * cell}`;
   return drawn(
     "svg",
     { viewBox: box, class: "explorable-field", "aria-hidden": "true" },
+    drawn("path", { d: slots, fill: colour("grid") }),
     drawn("path", { d: squares(false), fill: "none", stroke: colour("muted"), "stroke-width": 0.8 }),
     drawn("path", { d: squares(true), fill: colour(idea) }),
   );
@@ -365,6 +366,7 @@ function render({ model, el }) {
   const canvas = element("div", { class: "explorable-canvas" });
   const columns = element("div", { class: "explorable-columns" });
   const said = spoken();
+  const key = legend(model, text);
   const draws = [];
   let [width, timer, seed] = [0, undefined, model.get("seed")];
 
@@ -378,7 +380,7 @@ function render({ model, el }) {
     const shown = model.get("revealed");
     const hadFocus = panel.guess.node.contains(el.getRootNode().activeElement);
     panel.guess.node.hidden = shown;
-    for (const node of [panel.open, columns]) node.hidden = !shown;
+    for (const node of [panel.open, columns, key]) node.hidden = !shown;
     if (shown && hadFocus) panel.pairs.input.focus();
     panel.guess.show(position(model.get("guess") || 8));
     panel.pairs.show(position(model.get("pairs")));
@@ -413,7 +415,7 @@ function render({ model, el }) {
       panel.guess.node,
       panel.open,
       canvas,
-      legend(model, text),
+      key,
       columns,
       ...said.nodes,
       dataLink(model.get("table"), "crowding.csv", text.data),

@@ -145,19 +145,29 @@ class Crowding(Explorable):
     def picture(self) -> str:
         """Estimated recall against pairs stored, one line for each size of state."""
         x = Axis("pairs stored", (1, MOST), (1, 4, 16, 64, 256), log=True)
-        y = Axis("answered right", (0, 1), (0, 0.5, 1), lambda share: f"{share:.0%}")
-        many = [2 ** (step / 8) for step in range(73)]
-        lines = []
-        for d in SIZES:
-            points = [(pairs, expected_recall(d, round(pairs))) for pairs in many]
-            crossing = capacity(d, 0.5) if d < SIZES[-1] else MOST / 3
-            name_at = (crossing * 1.08, 0.5 if d < SIZES[-1] else 0.9)
-            lines.append(Line(points, "recurrence", f"{d} × {d}", name_at, dashed=True))
+        y = Axis(
+            "answered right",
+            (0, 1.1),
+            (0, 0.5, 1),
+            lambda share: f"{100 * share:.0f}\N{NO-BREAK SPACE}%",
+        )
+        lines = [_state_line(d) for d in SIZES]
         for curve in self.curves:
             points = list(zip(curve["pairs"], curve["recalled"], strict=True))
             lines.append(Line(points, "recurrence", "", points[-1]))
+        all_right = [(1, 1.0), (MOST, 1.0)]
+        lines.append(Line(all_right, "attention", "attention", (MOST, 1.06), before=True))
         alt = self.alt or "Answers go wrong once a state is full: " + " ".join(self.findings())
         return line_chart(lines, x=x, y=y, alt=alt)
+
+
+def _state_line(d: int) -> Line:
+    pairs = sorted({round(2 ** (step / 8)) for step in range(73)})
+    points = [(many, expected_recall(d, many)) for many in pairs]
+    half = capacity(d, 0.5)
+    inside = half < MOST
+    name_at = (half, 0.5) if inside else points[-1]
+    return Line(points, "recurrence", f"{d} × {d}", name_at, dashed=True, before=inside)
 
 
 def _checked(curve: Mapping) -> dict:

@@ -2,7 +2,7 @@
 // so that gate^gap of it remains.
 
 import {
-  button, colour, dataLink, drawn, element, frame, guessing, line, number, percent, say, slider,
+  button, colour, dataLink, drawn, element, flag, frame, guessing, line, number, percent, say, slider,
   spoken, whenSized, words,
 } from "./figure.mjs";
 
@@ -12,6 +12,7 @@ const TEXT = {
   reveal: "Show me",
   steps: "{steps} steps",
   step: "1 step",
+  formula: "gate to the power of steps",
   gate: "Kept at each step (the gate):",
   gap: "Steps since the token was seen:",
   left: "left of it",
@@ -22,8 +23,10 @@ const TEXT = {
   beyond: "below {share}",
   plot: "What is left of a token against the steps since it was seen, both on log scales",
   hidden: "The curve is hidden until you have guessed.",
-  finding: "A gate of {gate} forgets half in {halfLife}. Of a token seen {gap} ago, {share} is left.",
-  keeps: "A gate of 1 forgets nothing: of a token seen {gap} ago, all is left.",
+  finding: "A gate of {gate} forgets half in {halfLife}. Of {token}, seen {gap} ago, {share} is left.",
+  keeps: "A gate of 1 forgets nothing: of {token}, seen {gap} ago, all is left.",
+  named: "“{word}”",
+  unnamed: "a token",
   verdict: "You guessed {guess}.",
   passage: "What it has read, in the ink that is left",
   further: "The token is {steps} further back than this passage goes.",
@@ -65,7 +68,8 @@ function plot(model, text, width) {
   const [gate, gap, shown] = [model.get("gate"), model.get("gap"), model.get("revealed")];
   const chart = frame({
     width,
-    height: Math.round(Math.min(340, 200 + width / 5)),
+    height: Math.round(Math.min(370, 230 + width / 5)),
+    flags: 2,
     x: {
       domain: [1, FARTHEST],
       ticks: [1, 4, 16, 64, 256],
@@ -91,7 +95,8 @@ function plot(model, text, width) {
   return chart;
 }
 
-function drawCurve({ svg, along, up, edge }, gate, text) {
+function drawCurve(chart, gate, text) {
+  const { svg, along, up } = chart;
   // stop where the curve leaves the frame through the floor
   const last = gate === 1 ? FARTHEST : Math.min(FARTHEST, Math.log(FLOOR) / Math.log(gate));
   const points = Array.from({ length: 121 }, (_, i) => {
@@ -101,33 +106,23 @@ function drawCurve({ svg, along, up, edge }, gate, text) {
   svg.append(line(points, { stroke: colour("recurrence"), "stroke-width": 3 }));
   const half = halfLife(gate);
   if (half > FARTHEST) return;
-  const x = along(half);
-  const dashes = { stroke: colour("recurrence"), "stroke-width": 1.5, "stroke-dasharray": "5 4" };
-  svg.append(line([[x, up(0.5)], [x, edge.bottom]], dashes));
-  svg.append(mark(text.halfLife, half, x, edge, edge.bottom - 8, "recurrence", text));
+  const look = { idea: "recurrence", "stroke-width": 1.5, "stroke-dasharray": "5 4" };
+  flag(chart, along(half), say(text.halfLife, { steps: stepsText(half, text) }), 1, look);
 }
 
-function drawGuess({ svg, along, edge }, guess, text) {
-  const x = along(guess);
-  const dots = { stroke: colour("memory"), "stroke-width": 2, "stroke-dasharray": "1 5" };
-  svg.append(line([[x, edge.top], [x, edge.bottom]], { ...dots, "stroke-linecap": "round" }));
-  svg.append(mark(text.guessed, guess, x, edge, edge.bottom - 28, "memory", text));
-}
-
-// a label beside an upright line, on the side that has room
-function mark(template, steps, x, edge, y, idea, text) {
-  const right = x < (edge.left + edge.right) / 2;
-  const label = say(template, { steps: stepsText(steps, text) });
-  return words(label, x + (right ? 7 : -7), y, { anchor: right ? "start" : "end", idea });
+function drawGuess(chart, guess, text) {
+  const look = { idea: "memory", "stroke-dasharray": "1 5", "stroke-linecap": "round" };
+  flag(chart, chart.along(guess), say(text.guessed, { steps: stepsText(guess, text) }), 0, look);
 }
 
 function drawToken({ svg, along, up, edge }, gate, gap, text) {
   const share = remaining(gate, gap);
   const [x, y] = [along(gap), up(Math.max(FLOOR, share))];
-  const right = x < edge.left + 0.6 * (edge.right - edge.left);
+  // above and right of the curve where there is room, else below and left of it
+  const right = x < edge.right - 100;
   const template = share < FLOOR ? text.beyond : text.remains;
   const label = say(template, { share: percent(Math.max(FLOOR, share)) });
-  const height = Math.min(Math.max(y - 10, edge.top + 16), edge.bottom - 48);
+  const height = Math.min(Math.max(right ? y - 10 : y + 22, edge.top + 16), edge.bottom - 8);
   svg.append(line([[x, edge.top], [x, edge.bottom]], { stroke: colour("ink"), "stroke-width": 1 }));
   svg.append(drawn("circle", { cx: x, cy: y, r: 6, fill: colour("ink") }));
   const anchor = right ? "start" : "end";
@@ -146,17 +141,17 @@ function drawMeasured({ svg, along, up }, curves) {
   });
 }
 
-function legend(curves) {
-  return element(
-    "p",
-    { class: "explorable-legend" },
-    ...curves.map(({ name }, i) => {
-      const look = { stroke: colour("muted"), "stroke-dasharray": DASHES[i % 4] };
-      const sample = drawn("svg", { width: 30, height: 10, "aria-hidden": "true" });
-      sample.append(line([[0, 5], [30, 5]], look));
-      return element("span", {}, sample, ` ${name}`);
-    }),
+function legend(curves, text) {
+  const entry = (name, look) => {
+    const sample = drawn("svg", { width: 30, height: 10, "aria-hidden": "true" });
+    sample.append(line([[0, 5], [30, 5]], look));
+    return element("span", {}, sample, ` ${name}`);
+  };
+  const measured = curves.map(({ name }, i) =>
+    entry(name, { stroke: colour("muted"), "stroke-dasharray": DASHES[i % 4] }),
   );
+  const formula = entry(text.formula, { stroke: colour("recurrence"), "stroke-width": 3 });
+  return element("p", { class: "explorable-legend" }, formula, ...measured);
 }
 
 const stepsText = (steps, text) =>
@@ -180,6 +175,11 @@ function inked(passage, text) {
   return { nodes: [element("p", { class: "explorable-label" }, text.passage), page, further], ink };
 }
 
+function tokenText(passage, gap, text) {
+  const word = passage.split(/\s+/).at(-gap)?.replace(/[.,:;—]+$/, "");
+  return word ? say(text.named, { word }) : text.unnamed;
+}
+
 function finding(model, text) {
   const [gate, gap] = [model.get("gate"), model.get("gap")];
   const said = gate === 1 ? text.keeps : text.finding;
@@ -187,6 +187,7 @@ function finding(model, text) {
   const values = {
     gate: String(gate),
     gap: stepsText(gap, text),
+    token: tokenText(model.get("passage"), gap, text),
     halfLife: stepsText(halfLife(gate), text),
     share: percent(remaining(gate, gap)),
   };
@@ -255,6 +256,7 @@ function render({ model, el }) {
   const passage = inked(model.get("passage"), text);
   const said = spoken();
   const panel = controls(model, text);
+  const key = legend(model.get("curves"), text);
   let width = 0;
   let chart;
 
@@ -263,7 +265,7 @@ function render({ model, el }) {
     const shown = model.get("revealed");
     const hadFocus = panel.guess.node.contains(el.getRootNode().activeElement);
     panel.guess.node.hidden = shown;
-    panel.open.hidden = !shown;
+    panel.open.hidden = key.hidden = !shown;
     if (shown && hadFocus) panel.gate.input.focus();
     panel.guess.show(nearest(model.get("guess") || 8, gapAt, GAPS));
     panel.gap.show(nearest(model.get("gap"), gapAt, GAPS));
@@ -281,7 +283,7 @@ function render({ model, el }) {
     panel.guess.node,
     panel.open,
     canvas,
-    legend(model.get("curves")),
+    key,
     ...said.nodes,
     ...passage.nodes,
     dataLink(model.get("table"), "fading.csv", text.data),

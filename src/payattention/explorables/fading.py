@@ -81,16 +81,16 @@ class Fading(Explorable):
 
     def findings(self) -> list[str]:
         """Half-lives, what is left at the farthest gap, and where measured curves end."""
-        halves = ", ".join(f"{gate:g} after {half_life(gate):,.0f}" for gate in GATES[1:])
-        far = ", ".join(f"{gate:g}: {_percent(remaining(gate, FARTHEST))}" for gate in GATES[2:])
+        halves = ", ".join(f"{half_life(gate):,.0f} at {gate:g}" for gate in GATES)
+        far = ", ".join(f"{_percent(remaining(gate, FARTHEST))} at {gate:g}" for gate in GATES[2:])
         measured = [
             f"Measured, {curve['name']}: {_percent(curve['norms'][-1])} of the gradient is left "
             f"at gap {curve['gaps'][-1]}."
             for curve in self.curves
         ]
         return [
-            f"A gate of {halves} steps has lost half of what it held.",
-            f"What a gate keeps for {FARTHEST} steps is {far}.",
+            f"Steps until half is lost, by gate: {halves}.",
+            f"What is left after {FARTHEST} steps: {far}.",
             *measured,
         ]
 
@@ -131,11 +131,12 @@ class Fading(Explorable):
 
 def _gate_line(gate: float) -> Line:
     last = min(FARTHEST, math.log(FLOOR) / math.log(gate))
-    points = [last ** (step / 60) for step in range(61)]
-    # named where the line has come down to a hundredth, or at its end
-    at = min(FARTHEST / 2.2, math.log(0.02) / math.log(gate))
-    name_at = (at * 1.12, remaining(gate, at))
-    return Line([(gap, remaining(gate, gap)) for gap in points], "recurrence", f"{gate:g}", name_at)
+    gaps = [last ** (step / 60) for step in range(61)]
+    points = [(gap, remaining(gate, gap)) for gap in gaps]
+    # named where the line has come down to a fiftieth, or at its end
+    at = min(FARTHEST, math.log(0.02) / math.log(gate))
+    name_at = (at, remaining(gate, at))
+    return Line(points, "recurrence", f"{gate:g}", name_at)
 
 
 def _checked(curve: Mapping) -> dict:
@@ -152,4 +153,5 @@ def _checked(curve: Mapping) -> dict:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.2g} %" if share < 0.995 else "100 %"
+    number = f"{100 * share:.2g}" if share < 0.995 else "100"
+    return f"{number}\N{NO-BREAK SPACE}%"

@@ -34,11 +34,11 @@ export function number(value) {
   return value.toLocaleString("en", options);
 }
 
-/** A share of 1 as per cent: "100 %", "3.8 %", "0.0012 %". */
+/** A share of 1 as per cent, on one line: "100 %", "3.8 %", "0.0012 %". */
 export function percent(share) {
   const value = 100 * share;
-  if (value >= 99.95) return "100 %";
-  return `${value.toLocaleString("en", { maximumSignificantDigits: value >= 10 ? 3 : 2 })} %`;
+  if (value >= 99.95) return "100\u00a0%";
+  return `${value.toLocaleString("en", { maximumSignificantDigits: value >= 10 ? 3 : 2 })}\u00a0%`;
 }
 
 /** A labelled native slider; `text(position)` is what is shown and read out. */
@@ -120,10 +120,13 @@ export function scale(domain, range, log = false) {
 
 /**
  * An empty chart at its true width in pixels, so that letters keep their size on a phone.
- * `x` and `y` are { domain, ticks, log, text, label }. Returns the svg, two scales, the edges.
+ * `x` and `y` are { domain, ticks, log, text, label }; `flags` rows are kept free above for the
+ * names of upright lines. Returns the svg, two scales, the edges.
  */
-export function frame({ width, height, x, y, label }) {
-  const edge = { left: 62, right: width - 14, top: 30, bottom: height - 46 };
+export function frame({ width, height, flags, x, y, label }) {
+  // room for the longest number on the upright axis
+  const left = 14 + 7.2 * Math.max(...y.ticks.map((tick) => y.text(tick).length));
+  const edge = { left, right: width - 14, top: 26 + 17 * flags, bottom: height - 46 };
   const along = scale(x.domain, [edge.left, edge.right], x.log);
   const up = scale(y.domain, [edge.bottom, edge.top], y.log);
   const svg = drawn("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img" });
@@ -151,6 +154,14 @@ export function words(text, x, y, { anchor = "start", muted = false, idea, stron
   const node = drawn("text", { x, y, fill, "text-anchor": anchor, class: "explorable-words" }, text);
   if (strong) node.setAttribute("font-weight", 600);
   return node;
+}
+
+/** An upright line at `x` with its name above the chart, in the flag row counted from below. */
+export function flag({ svg, edge }, x, name, row, { idea, ...look }) {
+  svg.append(line([[x, edge.top], [x, edge.bottom]], { stroke: colour(idea), ...look }));
+  const half = 3.6 * name.length;
+  const inside = Math.min(edge.right - half, Math.max(edge.left + half, x));
+  svg.append(words(name, inside, edge.top - 7 - 17 * row, { anchor: "middle", idea }));
 }
 
 /** A line through points, [x, y] in pixels. */

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from payattention.explorables.bundle import colour
 
-WIDTH, HEIGHT = 460, 290
-LEFT, RIGHT, TOP, BOTTOM = 58, WIDTH - 14, 32, HEIGHT - 46
+WIDTH, HEIGHT = 480, 290
+LEFT, RIGHT, TOP, BOTTOM = 70, WIDTH - 66, 32, HEIGHT - 46  # names may stand in the margin
+LETTER, ROW = 7.2, 15  # about what a letter and a row of text take
 
 
 @dataclass(frozen=True)
@@ -31,13 +32,17 @@ class Axis:
 
 @dataclass(frozen=True)
 class Line:
-    """One line: its points, its idea's colour, and its name with the point that carries it."""
+    """One line: its points, its idea's colour, and its name with the point that carries it.
+
+    The name begins right of that point, or ends left of it with `before`.
+    """
 
     points: Sequence[tuple[float, float]]
     idea: str
     name: str
     name_at: tuple[float, float]
     dashed: bool = False
+    before: bool = False
 
 
 def line_chart(lines: Sequence[Line], *, x: Axis, y: Axis, alt: str) -> str:
@@ -45,14 +50,30 @@ def line_chart(lines: Sequence[Line], *, x: Axis, y: Axis, alt: str) -> str:
     parts = [*_axes(x, y)]
     for line in lines:
         parts.append(_path(line, x, y))
-    for line in lines:  # names last, above all lines
-        at = x.place(line.name_at[0], LEFT, RIGHT), y.place(line.name_at[1], BOTTOM, TOP)
-        parts.append(_text(line.name, *at, idea=line.idea, rim=True))
+    parts += _names(lines, x, y)  # last, above all lines
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
         f'width="{WIDTH}" height="{HEIGHT}" role="img" aria-label="{html.escape(alt)}" '
         f'font-family="inherit" font-size="13">{"".join(parts)}</svg>'
     )
+
+
+def _names(lines: Sequence[Line], x: Axis, y: Axis) -> list[str]:
+    """Names of the lines, each moved up until it stands clear of those before it."""
+    parts, taken = [], []
+    for line in lines:
+        width = LETTER * len(line.name)
+        start = x.place(line.name_at[0], LEFT, RIGHT) + (-6 - width if line.before else 6)
+        height = min(y.place(line.name_at[1], BOTTOM, TOP) + 4, BOTTOM - 6)
+        while any(
+            abs(height - other) < ROW and start < end and begin < start + width
+            for begin, end, other in taken
+        ):
+            height -= ROW
+        taken.append((start, start + width, height))
+        at, anchor = (start + width, "end") if line.before else (start, "start")
+        parts.append(_text(line.name, at, height, idea=line.idea, anchor=anchor, rim=True))
+    return parts
 
 
 def _axes(x: Axis, y: Axis) -> list[str]:
