@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from glob import glob
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,21 @@ def test_every_test_file_names_its_subject():
     subjects |= {"assets", "stored"}  # folders of the package that are data
     named = {path.stem.removeprefix("test_") for path in (ROOT / "tests").glob("test_*.py")}
     assert named - subjects == set()
+
+
+def test_every_data_file_is_packaged():
+    """What `pip install` leaves out is missing in a notebook, and in no test of a checkout."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    packaged = set()
+    for package, patterns in project["tool"]["setuptools"]["package-data"].items():
+        folder = ROOT / "src" / package.replace(".", "/")
+        for pattern in patterns:
+            packaged |= {folder / name for name in glob(pattern, root_dir=folder, recursive=True)}
+    data = {
+        path for path in PACKAGE.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")
+    }
+    assert PACKAGE / "palette.json" in data
+    assert data - packaged == set()
 
 
 # Words
