@@ -1,0 +1,40 @@
+"""A file that is replaced is the old one or the new one, whatever happens."""
+
+import errno
+import os
+
+import pytest
+
+from payattention import files
+
+
+def test_content_replaces_what_was_there(tmp_path):
+    path = tmp_path / "new" / "folder" / "file.json"
+    files.replace(path, b"one")
+    files.replace(path, b"two")
+    assert path.read_bytes() == b"two"
+    assert list(path.parent.iterdir()) == [path]
+    if os.name == "posix":
+        assert path.stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_full_disk_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch, step):
+    path = tmp_path / "file.json"
+    files.replace(path, b"old")
+
+    def full(*arguments, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync" if step == "fsync" else "pathlib.Path.replace", full)
+    with pytest.raises(OSError, match=r"could not write: No space left.*file\.json") as caught:
+        files.replace(path, b"new")
+    assert caught.value.errno == errno.ENOSPC
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_bytes(b"in the way")
+    with pytest.raises(OSError, match=r"could not write.*inside"):
+        files.replace(tmp_path / "file" / "inside", b"new")

@@ -1,0 +1,81 @@
+"""The hash of a result's code changes with the code, and with nothing else."""
+
+import sys
+
+import pytest
+
+from payattention import sources
+
+PACKAGE = {
+    "__init__": "version = 1",
+    "question": (
+        "'''What a result asks.'''\n"
+        "import math\n"
+        "import asked.deep.far\n"
+        "from asked import near\n"
+        "from .relative import value\n"
+        "def measure():\n"
+        "    '''Say.'''\n"
+        "    from asked.late import value  # only when called\n"
+        "    return value\n"
+    ),
+    "near": "from asked import third\nfrom asked.results import anything",
+    "third": "number = 3",
+    "relative": "value = 1",
+    "late": "value = 1",
+    "results": "anything = 1",
+    "unrelated": "number = 1",
+    "deep/__init__": "from . import beside",
+    "deep/far": "number = 1",
+    "deep/beside": "import asked.question",
+}
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sources, "PACKAGE", "asked")
+    monkeypatch.setattr(sources, "CARRIERS", {"asked", "asked.results"})
+    for name, source in PACKAGE.items():
+        path = tmp_path / "asked" / f"{name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(source)
+    yield tmp_path / "asked"
+    for name in [name for name in sys.modules if name.partition(".")[0] == "asked"]:
+        del sys.modules[name]
+
+
+INVOLVED = ["deep", "deep.beside", "deep.far", "late", "near", "question", "relative", "third"]
+
+
+def test_every_module_that_is_imported_is_found(package):
+    assert sources.modules("asked.question") == [f"asked.{name}" for name in INVOLVED]
+
+
+@pytest.mark.parametrize("name", INVOLVED)
+def test_code_that_is_imported_changes_the_hash(package, name):
+    before = sources.modules_hash("asked.question")
+    path = package / ("deep/__init__.py" if name == "deep" else f"{name.replace('.', '/')}.py")
+    path.write_text(path.read_text() + "\nadded = 1\n")
+    assert sources.modules_hash("asked.question") != before
+
+
+def test_words_and_other_modules_do_not(package):
+    before = sources.modules_hash("asked.question")
+    assert len(before) == 16
+    for other in ("unrelated", "results", "__init__"):
+        (package / f"{other}.py").write_text("another = 2")
+    text = PACKAGE["question"].replace("What a", "Which").replace("only when", "if")
+    text = text.replace("    '''Say.'''\n", "\n").replace("import math", "import  math")
+    (package / "question.py").write_text(text)
+    assert sources.modules_hash("asked.question") == before
+
+
+def test_a_function_of_words_alone_is_still_code(package):
+    (package / "third.py").write_text("def empty():\n    '''Nothing.'''\n")
+    assert "pass" in sources._code("asked.third")
+
+
+def test_module_without_a_source_is_named(package):
+    with pytest.raises(ValueError, match=r"name: got 'asked\.missing'"):
+        sources.modules_hash("asked.missing")
