@@ -1,0 +1,151 @@
+"""A sweep loses nothing that was finished, and repeats nothing."""
+
+import json
+
+import pytest
+import torch
+from stand_in import Asked
+
+from payattention import sweep
+from payattention.sweep import Sweep, SweepError
+
+ALL = ["2.0", "2.1", "3.0", "3.1", "5.0", "5.1"]
+
+
+@pytest.fixture
+def asked(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    asked = Asked(tmp_path)
+    yield asked
+    asked.forget()
+
+
+def whole(asked, identity="code"):
+    square = asked.question()
+    return Sweep("asked.square", square.FULL, square.points(square.FULL), identity)
+
+
+def areas(outcomes):
+    return [[record["area"] for record in outcome.records] for outcome in outcomes]
+
+
+def test_outcomes_come_in_the_order_of_the_points(asked):
+    outcomes = sweep.run(whole(asked), folder=asked.cache)
+    assert areas(outcomes) == [[4, 4], [4, 4], [9, 9], [9, 9], [25, 25], [25, 25]]
+    assert outcomes[3].records[1] == {"size": 3, "seed": 1, "area": 9, "step": 1}
+    assert all(outcome.seconds > 0 for outcome in outcomes)
+    assert asked.calls() == ALL
+
+
+def test_nothing_is_run_twice(asked):
+    first = sweep.run(whole(asked), folder=asked.cache)
+    asked.calls()
+    assert sweep.run(whole(asked), folder=asked.cache) == first
+    assert asked.calls() == []
+
+
+def test_killed_sweep_goes_on_where_it_was(asked):
+    mark = asked.set("interrupted_3")
+    with pytest.raises(KeyboardInterrupt):
+        sweep.run(whole(asked), folder=asked.cache)
+    assert asked.calls() == ["2.0", "2.1", "3.0"]
+    mark.unlink()
+    assert len(sweep.run(whole(asked), folder=asked.cache)) == 6
+    assert asked.calls() == ALL[2:]
+
+
+def test_failing_point_does_not_stop_the_others(asked):
+    mark = asked.set("broken_3")
+    with pytest.raises(SweepError, match=r"(?s)2 of 6 points.*'size': 3.*no square of 3"):
+        sweep.run(whole(asked), folder=asked.cache)
+    assert asked.calls() == ALL
+    kept = [json.loads(path.read_text()) for path in asked.cache.iterdir()]
+    assert sum("Traceback" in (outcome["error"] or "") for outcome in kept) == 2
+    mark.unlink()
+    sweep.run(whole(asked), folder=asked.cache)
+    assert asked.calls() == ["3.0", "3.1"]  # what failed is tried again, and only that
+
+
+def test_number_that_is_not_finite_fails_its_point(asked):
+    asked.set("diverged_5")
+    with pytest.raises(SweepError, match=r"(?s)2 of 6 points.*'area' is nan"):
+        sweep.run(whole(asked), folder=asked.cache)
+
+
+def test_other_code_or_configuration_is_measured_anew(asked):
+    sweep.run(whole(asked), folder=asked.cache)
+    asked.calls()
+    sweep.run(whole(asked, identity="other code"), folder=asked.cache)
+    assert asked.calls() == ALL
+    square = asked.question()
+    config = square.Config(sizes=(2,), device="mps")
+    sweep.run(Sweep("asked.square", config, square.points(config), "code"), folder=asked.cache)
+    assert asked.calls() == ALL[:2]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"point": 1}', b"\xff\xfe"])
+def test_file_that_cannot_be_used_is_measured_again(asked, content):
+    first = sweep.run(whole(asked), folder=asked.cache)
+    asked.calls()
+    next(asked.cache.iterdir()).write_bytes(content)
+    again = sweep.run(whole(asked), folder=asked.cache)
+    assert [outcome.records for outcome in again] == [outcome.records for outcome in first]
+    assert len(asked.calls()) == 1
+
+
+def test_one_thread_computes_and_the_callers_number_comes_back(asked):
+    source = (
+        "import torch\n"
+        "def measure(config, point):\n"
+        "    return [{'threads': torch.get_num_threads()}]\n"
+    )
+    asked.question("threads", source)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        outcome = sweep.measure("asked.threads", None, {})
+        assert outcome.records == [{"threads": 1}]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.slow
+def test_several_processes_give_the_same_and_survive_a_death(asked):
+    alone = sweep.run(whole(asked), folder=asked.cache / "alone")
+    asked.calls()
+    mark = asked.set("killed_5")
+    with pytest.raises(SweepError, match="terminated abruptly"):
+        sweep.run(whole(asked), folder=asked.cache, workers=2)
+    done = asked.calls()
+    mark.unlink()
+    together = sweep.run(whole(asked), folder=asked.cache, workers=2)
+    assert [outcome.records for outcome in together] == [outcome.records for outcome in alone]
+    assert set(asked.calls()) <= set(ALL)
+    assert "5.0" in done
+
+
+def test_progress_counts_what_was_kept(asked, capsys):
+    sweep.run(whole(asked), folder=asked.cache, shown=True)
+    assert "6/6" in capsys.readouterr().err
+    sweep.run(whole(asked), folder=asked.cache, shown=False)
+    assert capsys.readouterr().err == ""
+
+
+def test_full_disk_stops_the_sweep_and_keeps_the_rest(asked, monkeypatch):
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        sweep.run(whole(asked), folder=asked.cache)
+    assert asked.calls() == ["2.0"]
+    assert list(asked.cache.iterdir()) == []
+
+
+def test_bad_input_is_named(asked):
+    with pytest.raises(ValueError, match="workers: got 0"):
+        sweep.run(whole(asked), folder=asked.cache, workers=0)
+    twice = Sweep("asked.square", None, [{"size": 2}, {"size": 2}], "code")
+    with pytest.raises(ValueError, match="points: got the same point twice"):
+        sweep.run(twice, folder=asked.cache)
