@@ -10,5 +10,5 @@ Each module is one extension, listed by name in ``_config.yml``:
 ``explorable_figures``   figures that move, with no kernel and also from ``file://``
 ``stored_numbers``       the role ``number``: prose takes its numbers from stored results
 ``mathematics``          prerendered by KaTeX where node is there, else a vendored MathJax
-``execution``            full runs, drafts, and when stored cell outputs are out of date
+``execution``           full runs and drafts
 """

@@ -6,9 +6,11 @@ classic script ``_static/explorables/fading.js``. From ``file://`` a browser ref
 modules, ``import()`` and ``fetch``, so that nothing here uses them.
 """
 
+import hashlib
+import json
 import re
-from pathlib import Path
 
+from payattention.explorables import bundle
 from sphinx.application import Sphinx
 
 from extensions import assets
@@ -25,23 +27,29 @@ def names_in(html: str) -> list[str]:
     return list(dict.fromkeys(FIGURE.findall(html)))
 
 
-def add_scripts(app: Sphinx, pagename, templatename, context, doctree) -> None:
-    """Write what the page's explorables need, and link the loader and the style sheet."""
-    names = names_in(context.get("body") or "")
-    if not names or not assets.is_site(app):
+def write_scripts(app: Sphinx) -> None:
+    """Write each explorable's script, and the loader that knows which version is which."""
+    if not assets.is_site(app):
         return
-    from payattention.explorables import bundle
-
-    for name in names:
-        assets.write(app, f"explorables/{name}.js", bundle.classic_script(name))
-    loader = Path(__file__).parent / "face" / "explorables-loader.js"
-    script = bundle.static_model() + "\n" + loader.read_text(encoding="utf8")
-    assets.write(app, "explorables/loader.js", script)
+    versions = {}
+    for name in bundle.names():
+        script = bundle.classic_script(name)
+        versions[name] = hashlib.sha256(script.encode()).hexdigest()[:8]
+        assets.write(app, f"explorables/{name}.js", script)
+    loader = (assets.FACE / "explorables-loader.js").read_text(encoding="utf8")
+    loader = loader.replace("/* VERSIONS */ {}", json.dumps(versions))
+    assets.write(app, "explorables/loader.js", bundle.static_model() + "\n" + loader)
     assets.write(app, "explorables/explorables.css", bundle.stylesheet())
-    app.add_js_file("explorables/loader.js", loading_method="defer")
-    app.add_css_file("explorables/explorables.css")
+
+
+def link(app: Sphinx, pagename, templatename, context, doctree) -> None:
+    """Link the loader and the style sheet on a page that holds an explorable."""
+    if names_in(context.get("body") or ""):
+        app.add_js_file("explorables/loader.js", loading_method="defer")
+        app.add_css_file("explorables/explorables.css")
 
 
 def setup(app: Sphinx) -> dict:
-    app.connect("html-page-context", add_scripts)
+    app.connect("builder-inited", write_scripts)
+    app.connect("html-page-context", link)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -104,13 +104,13 @@ def rewrite(name: str, value: str, prefix: str, colours: dict[str, str]) -> str:
 
 def frame(root: ElementTree.Element, label: str) -> None:
     """Set what the page needs of the outermost element: name, size, defaults."""
-    width = width_in_px(root.get("width"))
+    view_box = root.get("viewBox", "").split()
+    width = width_in_px(root.get("width")) or (view_box and width_in_px(view_box[2]))
     for name in ("width", "height", "version"):
         root.attrib.pop(name, None)
     root.set("class", f"picture {root.get('class', '')}".strip())
-    root.set("style", f"{root.get('style', '')}{f'max-width: {width}px' if width else ''}")
-    if not root.get("style"):
-        del root.attrib["style"]
+    if width:  # the style sheet shrinks a picture to the page, and never blows it up
+        root.set("style", f"--width: {width}px")
     if label:
         root.set("role", "img")
         root.set("aria-label", label)

@@ -15,10 +15,10 @@ from extensions import assets
 
 logger = logging.getLogger(__name__)
 
-ICONS = re.compile(r'\s*<(script|link)[^>]*scripts/fontawesome\.js[^>]*>(</script>)?')
+ICONS = re.compile(r"\s*<(script|link)[^>]*scripts/fontawesome\.js[^>]*>(</script>)?")
 # what makes a browser fetch: not <a href>, and not data such as xmlns
 FETCHES = re.compile(
-    r'<(?:script|img|iframe|source|video|audio|embed|object|use)\b[^>]*?'
+    r"<(?:script|img|iframe|source|video|audio|embed|object|use)\b[^>]*?"
     r'\s(?:src|data|href|srcset)=["\']?(?:https?:)?//[^"\' >]+'
     r'|<link\b(?![^>]*rel="(?:canonical|author|license)")[^>]*?\shref=["\'](?:https?:)?//[^"\' >]+'
     r'|@import\s+(?:url\()?["\']?(?:https?:)?//[^"\')]+'

@@ -1,6 +1,6 @@
 // What is wider than the column scrolls inside its own box; a keyboard must reach that box.
 (() => {
-  const boxes = "div.highlight pre, .cell_output .output, .scroll-box, div.math, .table-wrapper, figure.align-default, .pst-scrollable-table-container";
+  const boxes = "pre, .cell_output .output, .scroll-box, .katex-display, mjx-container, .pst-scrollable-table-container";
   const mark = () => {
     for (const box of document.querySelectorAll(boxes)) {
       const scrolls = box.scrollWidth > box.clientWidth + 1;

@@ -2,14 +2,14 @@
 // its findings and its data are still there: they are the page's own HTML.
 (() => {
   const folder = document.currentScript.src.replace(/[^/]*$/, "");
-  const query = document.currentScript.src.replace(/^[^?]*/, "");
+  const versions = /* VERSIONS */ {}; // a build writes them here, so that no browser keeps an old one
   const scripts = new Map();
 
   const load = (name) => {
     if (!scripts.has(name)) {
       scripts.set(name, new Promise((resolve, reject) => {
         const script = document.createElement("script");
-        script.src = `${folder}${name}.js${query}`;
+        script.src = `${folder}${name}.js?v=${versions[name]}`;
         script.onload = () => resolve(window.payattentionExplorables[name]);
         script.onerror = () => reject(new Error(`${script.src} did not load`));
         document.head.append(script);
