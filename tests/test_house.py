@@ -125,8 +125,9 @@ def test_every_data_file_is_packaged():
     packaged = set()
     for package, patterns in project["tool"]["setuptools"]["package-data"].items():
         folder = ROOT / "src" / package.replace(".", "/")
-        for pattern in patterns:
-            packaged |= {folder / name for name in glob(pattern, root_dir=folder, recursive=True)}
+        for pattern in patterns:  # glob, as setuptools does: Path.glob means another thing by **
+            names = glob(pattern, root_dir=folder, recursive=True)  # noqa: PTH207
+            packaged |= {folder / name for name in names}
     data = {
         path for path in PACKAGE.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")
     }
