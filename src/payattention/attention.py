@@ -66,6 +66,16 @@ class CausalAttention(nn.Module):
         )
         return x + self.output(mixed)
 
+    def look_back(
+        self,
+        x: Float[Tensor, "batch d_model"],
+        keys: Float[Tensor, "batch past d_model"],
+        values: Float[Tensor, "batch past d_model"],
+    ) -> Float[Tensor, "batch d_model"]:
+        """What one token gathers from keys and values that were kept, added to the token."""
+        mixed = attend(self.queries(x)[:, None], keys, values)[:, 0]
+        return x + self.output(mixed)
+
     def step(
         self,
         x: Float[Tensor, "batch d_model"],
@@ -74,5 +84,4 @@ class CausalAttention(nn.Module):
         """Output for one more token, and the cache of keys and values with this token in it."""
         keys = torch.cat([cache[0], self.keys(x)[:, None]], dim=1)
         values = torch.cat([cache[1], self.values(x)[:, None]], dim=1)
-        mixed = attend(self.queries(x)[:, None], keys, values)[:, 0]
-        return x + self.output(mixed), (keys, values)
+        return self.look_back(x, keys, values), (keys, values)

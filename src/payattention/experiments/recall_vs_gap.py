@@ -1,0 +1,196 @@
+"""What is recalled after a gap of 4 to 512 tokens, by models of about the same number of parameters?
+
+One symbol, a gap of distractors, a question mark; the model is trained at the gap at which it is
+tested. Every model gets the same steps and batch; training ends early once the loss is near zero. Up
+to a gap of 32 each model is trained at three learning rates and judged by its best; at longer gaps
+at the middle one. The recurrent layers appear as PyTorch initialises them and, where they have one,
+with the memory gate set for the longest gap.
+"""
+
+import statistics
+from dataclasses import dataclass, replace
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from payattention import recurrence, train, wording
+from payattention.attention import CausalAttention
+from payattention.convolution import CausalConvolution, receptive_field
+from payattention.recurrence import Recurrent
+from payattention.records import Record, Results
+from payattention.shape import RecurrentShape
+from payattention.tasks import Recall
+
+WIDTHS = {
+    "rnn": 70,
+    "lstm": 32,
+    "gru": 38,
+    "lstm_open": 32,
+    "gru_open": 38,
+    "convolution": 20,
+    "attention": 39,
+}
+"""Width of each model, so that all have about 7,000 parameters."""
+D_EMBEDDING = 16
+DILATIONS = tuple(2**layer for layer in range(8))
+TOLERANCE = {"recalled": 0.02, "parameters": 0, "steps": 20}
+
+
+@dataclass(frozen=True)
+class Config:
+    """What is trained, and for how long."""
+
+    models: tuple[str, ...] = tuple(WIDTHS)
+    gaps: tuple[int, ...] = (4, 8, 16, 32, 64, 128, 256, 512)
+    steps: int = 600
+    batch: int = 32
+    learning_rates: tuple[float, ...] = (1e-3, 3e-3, 1e-2)
+    tuned_up_to: int = 32
+    enough: float = 0.02
+    tests: int = 1000
+    seeds: int = 3
+
+
+FULL = Config()
+LIVE = replace(
+    FULL,
+    models=("rnn", "lstm", "lstm_open", "attention"),
+    gaps=(4, 16, 64),
+    learning_rates=(3e-3,),
+    steps=300,
+    seeds=3,
+)
+
+
+class Reader(nn.Module):
+    """Embeds the tokens, lets one layer read them, and names the symbol from the last output."""
+
+    def __init__(self, name: str, task: Recall, generator: torch.Generator, longest: int) -> None:
+        super().__init__()
+        width = WIDTHS[name]
+        cell, _, start = name.partition("_")
+        if cell in recurrence.CELLS:
+            self.embedding = nn.Embedding(task.vocab, D_EMBEDDING)
+            shape = RecurrentShape(cell, d_input=D_EMBEDDING, d_hidden=width)
+            self.layer = Recurrent(shape)
+            if start == "open":
+                bias = recurrence.memory_gate_for(longest, width, generator)
+                recurrence.set_memory_gate(self.layer, bias)
+        else:
+            self.embedding = nn.Embedding(task.vocab, width)
+            self.layer = (
+                CausalAttention(width)
+                if name == "attention"
+                else CausalConvolution(width, kernel=2, dilations=DILATIONS)
+            )
+        self.output = nn.Linear(width, task.symbols)
+
+    def forward(self, tokens):
+        """Logits of the symbols, shape (batch, symbols)."""
+        return self.output(self.layer(self.embedding(tokens))[:, -1])
+
+
+def points(config: Config) -> list[Record]:
+    """One training for each gap, model, learning rate and seed; short gaps first."""
+    middle = statistics.median_low(config.learning_rates)
+    return [
+        {"model": model, "gap": gap, "learning_rate": rate, "seed": seed}
+        for gap in config.gaps
+        for model in config.models
+        for rate in config.learning_rates
+        for seed in range(config.seeds)
+        if gap <= config.tuned_up_to or rate == middle
+    ]
+
+
+def measure(config: Config, point: Record, *, on_step=None, stop=None) -> list[Record]:
+    """Share of fresh sequences whose symbol is named rightly after training."""
+    task = Recall(gap=point["gap"])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(point["seed"])
+        generator = torch.Generator().manual_seed(point["seed"])
+        model = Reader(point["model"], task, generator, longest=max(FULL.gaps))
+    recent = [float("inf")]
+
+    def watch(record: Record) -> None:
+        recent[0] = (
+            record["loss"] if recent[0] == float("inf") else 0.9 * recent[0] + 0.1 * record["loss"]
+        )
+        if on_step:
+            on_step(record)
+
+    records = train.train(
+        model,
+        lambda generator: task.draw(config.batch, generator),
+        lambda model, batch: F.cross_entropy(model(batch[0]), batch[1]),
+        train.Recipe(steps=config.steps, learning_rate=point["learning_rate"], seed=point["seed"]),
+        on_step=watch,
+        stop=lambda: recent[0] < config.enough or bool(stop and stop()),
+    )
+    tokens, answer = task.draw(config.tests, torch.Generator().manual_seed(10_000 + point["seed"]))
+    with torch.no_grad():
+        right = model(tokens).argmax(dim=-1) == answer
+    return [
+        {
+            "recalled": right.float().mean().item(),
+            "steps": len(records),
+            "parameters": sum(p.numel() for p in model.parameters()),
+        }
+    ]
+
+
+def run(config: Config) -> list[Record]:
+    """Records of all points, in order."""
+    return [point | record for point in points(config) for record in measure(config, point)]
+
+
+def tuned(results: Results) -> Results:
+    """The records of each model's best learning rate at each gap, by the mean over its runs."""
+    rows = results.summary("recalled", by=["model", "gap", "learning_rate"])
+    best: dict[tuple, Record] = {}
+    for row in rows:
+        place = row["model"], row["gap"]
+        if place not in best or row["mean"] > best[place]["mean"]:
+            best[place] = row
+    kept = [
+        record
+        for record in results.records()
+        if record["learning_rate"] == best[record["model"], record["gap"]]["learning_rate"]
+    ]
+    return Results.from_records(results.question, kept)
+
+
+def longest_recalled(results: Results, model: str, *, share: float = 0.95) -> int:
+    """The longest gap up to which the model recalls at least `share` at every gap, in every run."""
+    longest = 0
+    for gap in sorted(set(results.column("gap"))):
+        if min(results.where(model=model, gap=gap).column("recalled")) < share:
+            break
+        longest = int(gap)
+    return longest
+
+
+def findings(results: Results) -> dict[str, str]:
+    """What the text says: how far each model recalls, and the shares at some gaps."""
+    sizes = results.column("parameters")
+    results = tuned(results)
+    found = {
+        "chance": wording.percent(1 / Recall(gap=1).symbols),
+        "seeds": str(len(set(results.column("seed")))),
+        "fewest_parameters": f"{int(min(sizes)):,}",
+        "most_parameters": f"{int(max(sizes)):,}",
+        "convolution_field": str(receptive_field(2, DILATIONS)),
+    }
+    for model in dict.fromkeys(results.column("model").tolist()):
+        found[f"{model}_longest"] = str(longest_recalled(results, model))
+        for row in results.where(model=model).summary("recalled", by="gap"):
+            found[f"{model}_{row['gap']}"] = wording.percent(row["mean"])
+    return found
+
+
+if __name__ == "__main__":
+    from payattention import results
+    from payattention.experiments import recall_vs_gap
+
+    results.main(recall_vs_gap)

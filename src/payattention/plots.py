@@ -1,0 +1,175 @@
+"""Draws what was measured: one colour for each idea, names beside the lines, intervals as bands.
+
+Every function takes records and an axis and returns the axis. Colours come from `palette.json`, which
+the site and the explorables read too. Import this module where there is matplotlib.
+"""
+
+import json
+from dataclasses import dataclass
+from importlib import resources
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from payattention.records import Results
+
+PALETTE: dict[str, dict[str, str]] = json.loads(
+    resources.files("payattention").joinpath("palette.json").read_text("utf-8")
+)
+
+
+def colour(idea: str) -> str:
+    """The idea's colour in the light palette; the site swaps it for the dark one in dark mode.
+
+    >>> colour("attention")
+    '#c4500a'
+
+    Raises:
+        ValueError: for an idea that has no colour.
+    """
+    if idea not in PALETTE:
+        raise ValueError(f"idea={idea!r}: expected one of {sorted(PALETTE)}")
+    return PALETTE[idea]["light"]
+
+
+STYLE = {
+    "axes.edgecolor": colour("muted"),
+    "axes.grid": True,
+    "axes.labelcolor": colour("ink"),
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlepad": 12,
+    "axes.titlecolor": colour("ink"),
+    "figure.facecolor": colour("paper"),
+    "axes.facecolor": colour("paper"),
+    "font.size": 10,
+    "grid.color": colour("grid"),
+    "grid.linewidth": 0.6,
+    "lines.linewidth": 1.8,
+    "lines.markersize": 4.5,
+    "text.color": colour("ink"),
+    "xtick.color": colour("muted"),
+    "ytick.color": colour("muted"),
+    "xtick.labelcolor": colour("ink"),
+    "ytick.labelcolor": colour("ink"),
+    "svg.fonttype": "none",
+    "svg.hashsalt": "payattention",
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """How one kind of model is drawn: the idea that gives the colour, the dashes, the marker, the name."""
+
+    name: str
+    idea: str
+    dashes: str = "-"
+    marker: str = "o"
+
+
+LINES = {
+    "rnn": Line("RNN", "recurrence", ":", "o"),
+    "rnn_orthogonal": Line("RNN, orthogonal", "recurrence", ":", "s"),
+    "lstm": Line("LSTM", "recurrence", "-", "o"),
+    "lstm_open": Line("LSTM, gate open", "recurrence", "-", "D"),
+    "gru": Line("GRU", "recurrence", "--", "o"),
+    "gru_open": Line("GRU, gate open", "recurrence", "--", "D"),
+    "convolution": Line("convolution", "convolution", "-", "s"),
+    "attention": Line("attention", "attention", "-", "^"),
+    "state": Line("fixed state", "recurrence", "-", "o"),
+    "lstm loop": Line("LSTM, our loop", "recurrence", "-", "o"),
+    "lstm kernel": Line("LSTM, compiled", "recurrence", "-", "D"),
+    "lstm step": Line("LSTM", "recurrence", "-", "o"),
+    "one matmul": Line("same work, one matmul", "time", "-", "s"),
+    "linear loop": Line("linear, loop", "recurrence", "--", "o"),
+    "linear scan": Line("linear, scan", "recurrence", "--", "D"),
+    "attention step": Line("attention", "attention", "-", "^"),
+    "dictionary": Line("dictionary words", "recurrence", "-", "o"),
+    "joined": Line("two known words, joined", "recurrence", "--", "D"),
+}
+
+
+def use_style() -> None:
+    """Set matplotlib to the book's style, and notebooks to pictures that stay sharp."""
+    plt.rcParams.update(STYLE)
+    try:
+        from matplotlib_inline.backend_inline import set_matplotlib_formats
+
+        set_matplotlib_formats("svg")
+    except (ImportError, AttributeError):  # a plain script has no notebook to tell
+        pass
+
+
+def axes(columns: int = 1, *, height: float = 3.6, **settings) -> tuple[Figure, Axes | np.ndarray]:
+    """A figure as wide as the text, and its axis, or its axes where `columns` is more than 1."""
+    return plt.subplots(1, columns, figsize=(7.2, height), layout="constrained", **settings)
+
+
+def curves(
+    axis: Axes, results: Results, *, x: str, y: str, by: str, lines: dict[str, Line] | None = None
+) -> Axes:
+    """One line for each value of the column `by`: means over runs, and 95 % intervals as bands."""
+    lines = LINES if lines is None else lines
+    ends = []
+    for key in dict.fromkeys(results.column(by).tolist()):
+        line = lines[key]
+        rows = sorted(results.where(**{by: key}).summary(y, by=x), key=lambda row: row[x])
+        xs, means, lows, highs = (
+            np.array([row[name] for row in rows], dtype=float)
+            for name in (x, "mean", "low", "high")
+        )
+        shade = colour(line.idea)
+        axis.plot(xs, means, color=shade, linestyle=line.dashes, marker=line.marker)
+        axis.fill_between(xs, lows, highs, color=shade, alpha=0.15, linewidth=0)
+        ends.append((line.name, shade, xs[-1], means[-1]))
+    name_lines(axis, ends)
+    return axis
+
+
+def name_lines(axis: Axes, ends: list[tuple[str, str, float, float]]) -> Axes:
+    """Write each line's name behind its last point, pushed apart where two would overlap.
+
+    `ends` holds (name, colour, x, y) in data coordinates.
+    """
+    axis.figure.canvas.draw()  # settles the limits, from which distances on the page follow
+    heights = [axis.transData.transform((x, y))[1] for _, _, x, y in ends]
+    gap = 1.15 * plt.rcParams["font.size"] * axis.figure.dpi / 72
+    places = spread(heights, gap=gap)
+    right = max(axis.transData.transform((x, y))[0] for _, _, x, y in ends)
+    for (name, shade, _, _), place in zip(ends, places, strict=True):
+        across, up = axis.transAxes.inverted().transform((right, place))
+        axis.text(across + 0.02, up, name, color=shade, transform=axis.transAxes, va="center")
+    return axis
+
+
+def spread(heights: list[float], *, gap: float) -> list[float]:
+    """The heights, moved as little as their order allows so that neighbours stand `gap` apart.
+
+    >>> spread([10.0, 10.0, 50.0], gap=4)
+    [8.0, 12.0, 50.0]
+    """
+    order = sorted(range(len(heights)), key=lambda i: heights[i])
+    groups: list[list[int]] = []
+    for i in order:
+        groups.append([i])
+        while (
+            len(groups) > 1
+            and _middle(groups[-1], heights) - _middle(groups[-2], heights)
+            < gap * (len(groups[-1]) + len(groups[-2])) / 2
+        ):
+            last = groups.pop()
+            groups[-1] += last
+    placed = list(heights)
+    for group in groups:
+        for rank, i in enumerate(group):
+            placed[i] = _middle(group, heights) + gap * (rank - (len(group) - 1) / 2)
+    return placed
+
+
+def _middle(group: list[int], heights: list[float]) -> float:
+    return sum(heights[i] for i in group) / len(group)

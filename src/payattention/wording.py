@@ -1,0 +1,37 @@
+"""Numbers as prose says them: rounded to what the reader can use, with their uncertainty."""
+
+import math
+
+SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def power_of_ten(number: float) -> str:
+    """A positive number as the nearest power of ten.
+
+    >>> power_of_ten(3e-20), power_of_ten(900.0)
+    ('10⁻²⁰', '10³')
+
+    Raises:
+        ValueError: for zero and negative numbers.
+    """
+    if number <= 0:
+        raise ValueError(f"number={number}: expected a positive number")
+    return "10" + str(round(math.log10(number))).translate(SUPERSCRIPT)
+
+
+def percent(share: float, *, digits: int = 0) -> str:
+    """A share as a percentage.
+
+    >>> percent(0.345), percent(0.9984, digits=1)
+    ('34 %', '99.8 %')
+    """
+    return f"{100 * share:.{digits}f} %"
+
+
+def with_bounds(mean: float, low: float, high: float, *, digits: int = 2) -> str:
+    """An estimate and its confidence bounds.
+
+    >>> with_bounds(1.0, 0.91, 1.08)
+    '1.00 (0.91 to 1.08)'
+    """
+    return f"{mean:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
