@@ -43,6 +43,7 @@ const MOST = 512;
 const PAIRS = 90; // slider positions: ten to a doubling
 const LIVE = 32; // up to this width a draw is quick enough to follow the hand
 const SHARPNESS = 64; // multiplies attention's scores, in place of a learned scale
+const LOST = -40; // a weight of exp(-40) beside one of 1 is below a double's last digit
 const SIZES = [16, 32, 64, 128];
 
 /** Pairs at a slider position: 1 to 512, ten positions to a doubling. */
@@ -159,7 +160,9 @@ export function recallFromAttention(keys, values, pairs, d) {
     answer.fill(0);
     for (let m = 0; m < pairs; m++) {
       // neither the largest score's shift nor the sum changes which value is nearest
-      const weight = Math.exp(SHARPNESS * (dot(keys, n * d, keys, m * d, d) - 1));
+      const exponent = SHARPNESS * (dot(keys, n * d, keys, m * d, d) - 1);
+      if (exponent < LOST) continue;
+      const weight = Math.exp(exponent);
       for (let j = 0; j < d; j++) answer[j] += weight * values[m * d + j];
     }
     return nearestValue(answer, values, pairs, d) === n;
@@ -388,7 +391,7 @@ function render({ model, el }) {
     canvas.replaceChildren(plot(model, text, width, draws).svg);
     if (shown) columns.replaceChildren(...account(model, text, outcome));
     if (!shown) said.set(text.hidden);
-    else if (outcome) said.set(finding(model, text, outcome));
+    else said.set(outcome ? finding(model, text, outcome) : text.waiting);
   };
 
   const store = () => {

@@ -62,8 +62,9 @@ class Explorable(anywidget.AnyWidget):
 
     def fallback(self) -> str:
         """HTML of the figure for a page with no kernel: state, picture, findings, data."""
-        # "<\/" keeps a "</script>" inside the state from closing the element
-        state = json.dumps(self.static_state(), allow_nan=False).replace("</", "<\\/")
+        state = json.dumps(self.static_state(), allow_nan=False)
+        # escaped, so that no text in the state can close the element that holds it
+        state = state.replace("<", "\\u003c").replace("&", "\\u0026")
         findings = "".join(f"<li>{html.escape(finding)}</li>" for finding in self.findings())
         return (
             f'<figure class="explorable" data-explorable="{self.name}">\n'

@@ -1,0 +1,353 @@
+"""Explorables: one formula in two languages, one figure in three places."""
+
+import csv
+import gzip
+import io
+import json
+import math
+import re
+import shutil
+import subprocess
+import xml.etree.ElementTree as ET
+
+import pytest
+import torch
+
+from payattention import associative_memory
+from payattention.explorables import Crowding, Explorable, Fading, bundle
+from payattention.explorables.crowding import (
+    attention_numbers,
+    capacity,
+    expected_recall,
+    state_numbers,
+)
+from payattention.explorables.explorable import csv_text, data_url
+from payattention.explorables.fading import half_life, remaining
+from payattention.explorables.picture import Axis, Line, line_chart
+
+CURVES = {
+    Fading: [{"name": "LSTM", "gaps": [1, 4, 16, 64], "norms": [0.9, 0.5, 0.07, 1e-7]}],
+    Crowding: [{"d_model": 64, "pairs": [64, 128, 256], "recalled": [1.0, 0.98, 0.76]}],
+}
+needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+
+
+def javascript(name, expression):
+    """The value of an expression in which the explorable's formulas are names."""
+    script = (
+        f"globalThis.window = globalThis; {bundle.classic_script(name)}"
+        f"with_(window.payattentionExplorables.{name});"
+        f"function with_(formulas) {{ console.log(JSON.stringify({expression})); }}"
+    )
+    return json.loads(_node(script))
+
+
+def _node(script):
+    run = subprocess.run(["node", "-"], input=script, capture_output=True, text=True, timeout=60)
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+# One formula, two languages
+
+
+@needs_node
+def test_fading_formulas_agree():
+    cases = [(0.5, 1), (0.9, 13), (0.95, 64), (0.9995, 512), (1, 512)]
+    ours = [[remaining(gate, gap), half_life(gate)] for gate, gap in cases]
+    theirs = javascript(
+        "fading",
+        f"{json.dumps(cases)}.map(([gate, gap]) => "
+        "[formulas.remaining(gate, gap), formulas.halfLife(gate)])",
+    )
+    theirs[-1][1] = math.inf  # JSON writes infinity as null
+    for one, other in zip(ours, theirs, strict=True):
+        assert one == pytest.approx(other, rel=1e-12)
+
+
+@needs_node
+def test_fading_sliders_reach_both_ends():
+    ends = javascript(
+        "fading", "[0, 33, 99, 100].map(formulas.gateAt).concat([0, 90].map(formulas.gapAt))"
+    )
+    assert ends == [0.5, 0.95, 0.9995, 1, 1, 512]
+
+
+@needs_node
+def test_crowding_formulas_agree():
+    cases = [(16, 1), (16, 7), (32, 61), (64, 512), (128, 131)]
+    ours = [[state_numbers(d), attention_numbers(d, n), expected_recall(d, n)] for d, n in cases]
+    theirs = javascript(
+        "crowding",
+        f"{json.dumps(cases)}.map(([d, n]) => [formulas.stateNumbers(d), "
+        "formulas.attentionNumbers(d, n), formulas.expectedRecall(d, n)])",
+    )
+    for one, other in zip(ours, theirs, strict=True):
+        # the browser's normal distribution is a series that is right to 1e-7, raised to n - 1
+        assert one == pytest.approx(other, abs=1e-4)
+    limits = [capacity(d, 0.9) for d in (16, 32, 64)]
+    assert javascript("crowding", "[16, 32, 64].map((d) => formulas.capacity(d, 0.9))") == limits
+
+
+@needs_node
+@pytest.mark.parametrize(("d", "pairs"), [(7, 5), (7, 19), (13, 61)])
+def test_browser_and_library_recall_the_same(d, pairs):
+    drawn = javascript(
+        "crowding",
+        f"(() => {{ const random = formulas.uniforms(3);"
+        f"const keys = formulas.unitVectors({pairs}, {d}, random);"
+        f"const values = formulas.unitVectors({pairs}, {d}, random);"
+        f"return [[...keys], [...values], formulas.simulate({d}, {pairs}, 3)]; }})()",
+    )
+    keys, values = (torch.tensor(numbers).reshape(pairs, d) for numbers in drawn[:2])
+    torch.testing.assert_close(keys.norm(dim=1), torch.ones(pairs))
+    in_browser = {how: sum(right) / pairs for how, right in drawn[2].items()}
+    assert in_browser["state"] == pytest.approx(associative_memory.recalled_by_state(keys, values))
+    assert in_browser["attention"] == pytest.approx(
+        associative_memory.recalled_by_attention(keys, values)
+    )
+    if pairs > 2 * d:
+        assert in_browser["state"] < in_browser["attention"]
+
+
+@needs_node
+def test_the_same_seed_draws_the_same_pairs():
+    same, other = (
+        javascript("crowding", f"[...formulas.unitVectors(3, 5, formulas.uniforms({seed}))]")
+        for seed in (11, 12)
+    )
+    again = javascript("crowding", "[...formulas.unitVectors(3, 5, formulas.uniforms(11))]")
+    assert same == again != other
+
+
+def test_estimate_lies_near_what_is_counted():
+    # five draws each, keys and values of width 64; the estimate is known to be a little low
+    for pairs, tolerance in ((64, 0.01), (128, 0.03), (256, 0.08), (512, 0.05)):
+        generator = torch.Generator().manual_seed(5)
+        counted = [
+            associative_memory.recalled_by_state(
+                associative_memory.unit_vectors(pairs, 64, generator),
+                associative_memory.unit_vectors(pairs, 64, generator),
+            )
+            for _ in range(5)
+        ]
+        assert expected_recall(64, pairs) == pytest.approx(sum(counted) / 5, abs=tolerance)
+
+
+def test_estimate_falls_with_pairs_and_rises_with_width():
+    by_pairs = [expected_recall(32, 2**power) for power in range(10)]
+    assert by_pairs == sorted(by_pairs, reverse=True) and by_pairs[0] == 1
+    by_width = [expected_recall(d, 97) for d in (8, 16, 32, 64)]
+    assert by_width == sorted(by_width)
+
+
+@pytest.mark.parametrize("gate", [0.5, 0.9, 0.999])
+def test_half_is_left_after_the_half_life(gate):
+    assert remaining(gate, half_life(gate)) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: remaining(0.0, 3), "gate: expected a number above 0"),
+        (lambda: half_life(1.5), "gate: expected .* got 1.5"),
+        (lambda: expected_recall(0, 3), "d_model=0"),
+        (lambda: capacity(16, 0.0), "share: expected"),
+    ],
+)
+def test_formulas_refuse_what_makes_no_sense(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+# Three places: the widget, the static page, the page without JavaScript
+
+
+@pytest.mark.parametrize("kind", [Fading, Crowding])
+def test_bundle_shows_a_widget_or_html(kind):
+    data, _ = kind(curves=CURVES[kind])._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in data
+    assert f'data-explorable="{kind.name}"' in data["text/html"]
+
+
+@pytest.mark.parametrize("kind", [Fading, Crowding])
+def test_static_page_has_state_picture_findings_and_data(kind):
+    figure = kind(curves=CURVES[kind], texts={"guess": "</script><b>"})
+    fallback = figure.fallback()
+    assert fallback.count("</script>") == 1  # a text cannot close the element that holds it
+    assert not re.search(r'\son\w+="|\sstyle="', fallback)
+    page = ET.fromstring(fallback)
+    state = json.loads(page.find("script").text)
+    assert state["curves"] == CURVES[kind] and state["texts"] == {"guess": "</script><b>"}
+    assert not any(key.startswith("_") or key in ("layout", "tooltip") for key in state)
+    below = page.find("div")
+    assert below.find("{http://www.w3.org/2000/svg}svg").attrib["aria-label"]
+    assert [item.text for item in below.iter("li")] == figure.findings()
+    (link,) = below.iter("a")
+    assert link.attrib["href"] == data_url(figure.table)
+
+
+@pytest.mark.parametrize("kind", [Fading, Crowding])
+def test_drawn_in_the_palette_alone(kind):
+    colours = re.findall(r'(?:fill|stroke)="([^"]+)"', kind(curves=CURVES[kind]).picture())
+    allowed = {bundle.colour(idea) for idea in bundle.palette()} | {"none"}
+    assert colours and set(colours) <= allowed
+
+
+@pytest.mark.parametrize("kind", [Fading, Crowding])
+def test_light_enough(kind):
+    code = bundle.classic_script(kind.name) + bundle.stylesheet() + bundle.static_model()
+    weight = len(gzip.compress((code + kind(curves=CURVES[kind]).fallback()).encode()))
+    assert weight < 300_000
+
+
+def test_table_holds_what_was_measured():
+    rows = list(csv.DictReader(io.StringIO(Fading(curves=CURVES[Fading]).table)))
+    measured = [(int(row["gap"]), float(row["left"])) for row in rows if row["series"] == "LSTM"]
+    assert measured == [(1, 0.9), (4, 0.5), (16, 0.07), (64, 1e-7)]
+    rows = list(csv.DictReader(io.StringIO(Crowding(curves=CURVES[Crowding]).table)))
+    by_point = {(row["d_model"], row["pairs"]): row for row in rows}
+    assert by_point["64", "256"]["measured_recall"] == "0.76"
+    assert by_point["16", "256"]["measured_recall"] == ""
+
+
+def test_findings_say_what_was_measured():
+    assert any(
+        "LSTM" in finding and "gap 64" in finding for finding in Fading(CURVES[Fading]).findings()
+    )
+    findings = " ".join(Crowding(curves=CURVES[Crowding]).findings())
+    assert "76% of 256 pairs" in findings and "65,536" in findings and "4,096" in findings
+    assert "30% of 512 pairs" in " ".join(Crowding().findings())
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: Fading(curves=[{"name": "x"}]), "expected name, gaps and norms"),
+        (
+            lambda: Fading(curves=[{"name": "x", "gaps": [1, 2], "norms": [1]}]),
+            "x has 2 gaps and 1 norms",
+        ),
+        (lambda: Fading(gate=0.2), "gate: expected 0.5 to 1, got 0.2"),
+        (lambda: Fading(gap=513), "gap: expected 1 to 512"),
+        (lambda: Crowding(curves=[{"pairs": [1]}]), "expected d_model, pairs and recalled"),
+        (
+            lambda: Crowding(curves=[{"d_model": 16, "pairs": [], "recalled": []}]),
+            "at least one",
+        ),
+        (lambda: Crowding(d_model=48), "d_model: expected one of"),
+        (lambda: Crowding(pairs=0), "pairs: expected 1 to 512"),
+    ],
+)
+def test_bad_state_is_refused(build, message):
+    with pytest.raises(ValueError, match=message):
+        build()
+
+
+def test_a_figure_must_say_what_it_shows():
+    figure = Explorable.__new__(Explorable)
+    for part in (figure.picture, figure.findings, figure.data):
+        with pytest.raises(NotImplementedError):
+            part()
+
+
+# The bundle
+
+
+def test_names_are_the_modules():
+    assert bundle.names() == ["crowding", "fading"]
+
+
+def test_classic_script_is_no_module_and_makes_no_code():
+    for name in bundle.names():
+        script = bundle.classic_script(name)
+        assert not re.search(r"^\s*(import|export)\b", script, flags=re.MULTILINE)
+        assert not re.search(
+            r"\beval\b|new Function|Blob|createObjectURL|innerHTML|https?://(?!www\.w3\.org/2000/svg)",
+            script,
+        )
+
+
+@needs_node
+def test_both_forms_offer_render():
+    for name in bundle.names():
+        assert javascript(name, "typeof formulas.render") == "function"
+        module = bundle.esm(name).replace("export default", "export const figure =")
+        assert "import " not in re.sub(r"//.*", "", module)
+        run = subprocess.run(
+            ["node", "--input-type=module", "-"],
+            input=module + "\nconsole.log(typeof figure.render);",
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert run.stdout == "function\n", run.stderr
+
+
+def test_unknown_names_and_forms_are_refused(monkeypatch):
+    with pytest.raises(ValueError, match="'figure' is no explorable; there are crowding, fading"):
+        bundle.classic_script("figure")
+    monkeypatch.setattr(bundle, "_source", lambda name: 'import x from "elsewhere";\n')
+    with pytest.raises(ValueError, match="elsewhere"):
+        bundle.classic_script("fading")
+    monkeypatch.setattr(bundle, "_source", lambda name: "const render = 1;\n")
+    with pytest.raises(ValueError, match="the default export"):
+        bundle.classic_script("fading")
+
+
+def test_stylesheet_names_every_idea():
+    sheet = bundle.stylesheet()
+    for idea, shades in bundle.palette().items():
+        name = idea.replace("_", "-")
+        assert f"--explorable-{name}: var(--pa-{name}, {shades['light']});" in sheet
+    used = set(re.findall(r"var\(--explorable-([\w-]+)\)", sheet))
+    assert used <= {idea.replace("_", "-") for idea in bundle.palette()}
+
+
+@needs_node
+def test_static_model_is_a_model():
+    script = (
+        bundle.static_model()
+        + """
+      const start = { gap: 1 };
+      const model = new StaticModel(start);
+      const heard = [];
+      const listener = (event, value) => heard.push([event.name, value]);
+      model.on("change:gap change", listener);
+      model.set("gap", 2);
+      model.set("gap", 2);
+      model.save_changes();
+      model.off("change:gap", listener);
+      model.set("gap", 3);
+      console.log(JSON.stringify([model.get("gap"), start.gap, heard]));
+    """
+    )
+    heard = [["change:gap", 2], ["change", 2], ["change", 3]]
+    assert json.loads(_node(script)) == [3, 1, heard]
+
+
+# The still picture
+
+
+def test_chart_keeps_names_apart_and_text_as_text():
+    axis = Axis("a < b", (0, 1), (0, 1))
+    lines = [
+        Line([(0, 0), (1, 0.5)], "memory", name, name_at=(1, 0.5), before=before)
+        for name, before in (("one", False), ("two", False), ("three", True))
+    ]
+    chart = ET.fromstring(line_chart(lines, x=axis, y=axis, alt='say "<b>"'))
+    assert chart.attrib["aria-label"] == 'say "<b>"'
+    texts = {node.text: node for node in chart.iter("{http://www.w3.org/2000/svg}text")}
+    assert "a < b" in texts
+    heights = [float(texts[name].attrib["y"]) for name in ("one", "two", "three")]
+    assert heights[0] - heights[1] >= 15 and heights[2] == heights[0]
+
+
+def test_log_axis_places_by_factor_and_keeps_inside():
+    axis = Axis("steps", (1, 100), (), log=True)
+    assert [axis.place(v, 0.0, 10.0) for v in (0.1, 1, 10, 1000)] == pytest.approx([0, 0, 5, 10])
+
+
+def test_csv_of_nothing_is_nothing():
+    assert csv_text([]) == ""
+    assert data_url("a,b\n1,2 %\n") == "data:text/csv;charset=utf-8,a,b%0A1,2%20%25%0A"
