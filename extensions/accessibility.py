@@ -25,7 +25,8 @@ PATCHES = {
         r'<div class="sidebar-primary-item" role="region" aria-label="Book">\1',
     ),
     "docutils gives citations roles that are withdrawn": (
-        r'(<div) role="list"( class="citation-list">)|(<div class="citation"[^>]*) role="doc-biblioentry"',
+        r'(<div) role="list"( class="citation-list">)'
+        r'|(<div class="citation"[^>]*) role="doc-biblioentry"',
         r"\1\2\3",
     ),
     "a fold-out's name is its own text": (

@@ -10,10 +10,10 @@ import hashlib
 import json
 import re
 
-from payattention.explorables import bundle
 from sphinx.application import Sphinx
 
 from extensions import assets
+from payattention.explorables import bundle
 
 FIGURE = re.compile(r'<figure[^>]*\sdata-explorable="([\w-]+)"')
 
