@@ -8,10 +8,12 @@ import math
 import re
 import shutil
 import subprocess
+import sys
 import xml.etree.ElementTree as ET
 
 import pytest
 import torch
+from anywidget import AnyWidget
 
 from payattention import associative_memory
 from payattention.explorables import Crowding, Explorable, Fading, bundle
@@ -168,6 +170,12 @@ def test_bundle_shows_a_widget_or_html(kind):
     data, _ = kind(curves=CURVES[kind])._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in data
     assert f'data-explorable="{kind.name}"' in data["text/html"]
+
+
+def test_colab_gets_the_widget_alone(monkeypatch):
+    monkeypatch.setitem(sys.modules, "google.colab", object())
+    monkeypatch.setattr(AnyWidget, "_repr_mimebundle_", lambda self, **kwargs: ({"widget": 1}, {}))
+    assert Fading()._repr_mimebundle_() == ({"widget": 1}, {})
 
 
 @pytest.mark.parametrize("kind", [Fading, Crowding])

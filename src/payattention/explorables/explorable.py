@@ -11,6 +11,7 @@ import csv
 import html
 import io
 import json
+import sys
 from collections.abc import Sequence
 from urllib.parse import quote
 
@@ -81,7 +82,9 @@ class Explorable(anywidget.AnyWidget):
     def _repr_mimebundle_(self, **kwargs):
         shown = super()._repr_mimebundle_(**kwargs)
         data, metadata = shown if isinstance(shown, tuple) else (shown or {}, {})
-        return {**data, "text/html": self.fallback()}, metadata
+        if "google.colab" not in sys.modules:  # there is always a kernel, and HTML might win
+            data = {**data, "text/html": self.fallback()}
+        return data, metadata
 
 
 def csv_text(records: Sequence[dict]) -> str:
