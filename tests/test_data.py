@@ -196,11 +196,12 @@ class TestBitsPerCharacter:
             data.bits_per_character(uniform, **arguments)
 
 
-class TestPronunciations:
-    @pytest.fixture(scope="class")
-    def splits(self):
-        return {split: data.pronunciations(split) for split in data.SPLITS}
+@pytest.fixture(scope="module")
+def splits():
+    return {split: data.pronunciations(split) for split in data.SPLITS}
 
+
+class TestPronunciations:
     def test_words_of_known_number(self, splits):
         assert sum(map(len, splits.values())) == 117_493
         variants = [said for words in splits.values() for said in words.values()]
