@@ -15,6 +15,7 @@ from sphinx.application import Sphinx
 from extensions import assets
 from payattention.explorables import bundle
 
+VERSIONS = "/* VERSIONS */ {}"
 FIGURE = re.compile(r'<figure[^>]*\sdata-explorable="([\w-]+)"')
 
 
@@ -37,7 +38,7 @@ def write_scripts(app: Sphinx) -> None:
         versions[name] = hashlib.sha256(script.encode()).hexdigest()[:8]
         assets.write(app, f"explorables/{name}.js", script)
     loader = (assets.FACE / "explorables-loader.js").read_text(encoding="utf8")
-    loader = loader.replace("/* VERSIONS */ {}", json.dumps(versions))
+    loader = loader.replace(VERSIONS, json.dumps(versions))
     assets.write(app, "explorables/loader.js", bundle.static_model() + "\n" + loader)
     assets.write(app, "explorables/explorables.css", bundle.stylesheet())
 

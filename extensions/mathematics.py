@@ -5,6 +5,7 @@ not, a vendored MathJax draws it in the browser: heavier, but the book still bui
 ``PAYATTENTION_MATHJAX=1`` asks for the second way.
 """
 
+import contextlib
 import html
 import json
 import re
@@ -58,7 +59,8 @@ class Katex:
 
     def close(self) -> None:
         if self.process is not None:
-            self.process.stdin.close()
+            with contextlib.suppress(BrokenPipeError):  # it may have died before us
+                self.process.stdin.close()
             self.process.wait()
             self.process.stdout.close()
             self.process = None

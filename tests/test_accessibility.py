@@ -1,0 +1,40 @@
+"""Each patch mends what it says, once."""
+
+import pytest
+
+from extensions import accessibility
+
+FAULTS = [
+    (
+        '<button class="btn search-button-field" title="Search" aria-label="Search" x="1">',
+        '<button class="btn search-button-field" title="Search" x="1">',
+    ),
+    (
+        '<i class="theme-switch fa-solid fa-sun" data-mode="light"  title="Light"></i>',
+        '<i class="theme-switch fa-solid fa-sun" data-mode="light" aria-hidden="true"></i>',
+    ),
+    (
+        '<div class="sidebar-primary-item">\n<a class="navbar-brand logo" href="#">',
+        '<div class="sidebar-primary-item" role="region" aria-label="Book">\n'
+        '<a class="navbar-brand logo" href="#">',
+    ),
+    (
+        '<div role="list" class="citation-list">\n'
+        '<div class="citation" id="id2" role="doc-biblioentry">',
+        '<div class="citation-list">\n<div class="citation" id="id2">',
+    ),
+    (
+        '<summary aria-label="Toggle hidden content">',
+        "<summary>",
+    ),
+]
+
+
+@pytest.mark.parametrize(("fault", "mended"), FAULTS)
+def test_a_fault_is_mended(fault, mended):
+    assert accessibility.mend(fault) == mended
+    assert accessibility.mend(mended) == mended
+
+
+def test_every_patch_has_its_fault_here():
+    assert len(FAULTS) == len(accessibility.PATCHES)
