@@ -85,9 +85,15 @@ def environment() -> dict[str, str]:
     }
 
 
+def status_of(*command: object, **variables: str) -> int:
+    """Exit status of a program of the environment, run in the repository's root."""
+    words = [str(word) for word in command]
+    return subprocess.run(words, cwd=ROOT, env=environment() | variables).returncode
+
+
 def run(*command: object) -> None:
-    """Run a program of the environment in the repository's root; leave with its status if bad."""
-    status = subprocess.run([str(word) for word in command], cwd=ROOT, env=environment()).returncode
+    """Run a program as `status_of` does; leave with its status if that is not 0."""
+    status = status_of(*command)
     if status:
         sys.exit(status)
 
@@ -129,7 +135,10 @@ def fill() -> None:
     status = subprocess.run([base, "-m", "venv", "--clear", str(VENV)]).returncode
     if status:
         sys.exit(status)
-    install("--requirement", ROOT / "requirements.txt")
+    install("--no-compile", "--requirement", ROOT / "requirements.txt")
+    # On all cores, where pip uses one; not left to the first import, whose warnings would turn
+    # up in a chapter. Some packages hold files that no Python compiles: the status says nothing.
+    status_of(VENV_PYTHON, "-m", "compileall", "-qq", "-j", "0", VENV, PYTHONWARNINGS="ignore")
 
 
 def install(*what: object) -> None:
