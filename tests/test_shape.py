@@ -6,7 +6,8 @@ from payattention.shape import GPT3, RecurrentShape, TransformerShape
 
 
 def sizes(**changed):
-    return dict(layers=2, d_model=15, heads=3, kv_heads=1, d_ff=7, vocab=11) | changed
+    usual = {"layers": 2, "d_model": 15, "heads": 3, "kv_heads": 1, "d_ff": 7, "vocab": 11}
+    return usual | changed
 
 
 def test_derived_sizes():

@@ -1,4 +1,4 @@
-"""Generated tasks: their answers are right, their draws repeat, their sizes are refused when wrong."""
+"""Generated tasks: right answers, draws that repeat, wrong sizes refused."""
 
 import pytest
 import torch

@@ -24,7 +24,7 @@ def unit_vectors(count: int, d_model: int, generator: torch.Generator) -> Vector
 
 
 def write(keys: Vectors, values: Vectors) -> Float[Tensor, "d_model d_model"]:
-    """The state S that holds every pair: the sum of k v^T, as large for one pair as for a million."""
+    """The state S that holds all pairs, the sum of k v^T: as large for one as for a million."""
     return keys.T @ values
 
 
@@ -53,8 +53,7 @@ def _share_correct(found: Int[Tensor, " pairs"]) -> float:
 
 
 class PairReader(nn.Module):
-    """A trained memory: it reads pairs of (key, value) symbols, is asked for one key, and answers with
-    the logits of the values.
+    """A trained memory: it reads pairs of symbols, is asked for a key, and gives logits of values.
 
     `d_head` is the width of keys, queries and values. With `softmax=False` all that is kept of the
     pairs is a state of d_head x d_head numbers; with `softmax=True` the pairs themselves are kept.

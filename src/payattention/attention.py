@@ -23,7 +23,7 @@ def full_mask(tokens: int) -> Bool[Tensor, "tokens tokens"]:
 
 
 def causal_mask(tokens: int) -> Bool[Tensor, "tokens tokens"]:
-    """A mask in which a token looks at itself and at what came before: tokens (tokens + 1) / 2 pairs.
+    """A mask in which a token looks at itself and at the past: tokens (tokens + 1) / 2 pairs.
 
     >>> int(causal_mask(3).sum())
     6
@@ -48,7 +48,7 @@ def attend(
 
 
 class CausalAttention(nn.Module):
-    """One layer of causal attention with a single head and no biases, by the platform's fused kernel."""
+    """One layer of causal attention, one head and no biases, by the platform's fused kernel."""
 
     def __init__(self, d_model: int) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """Causal convolutions, plain and dilated, and how far back they reach.
 
-A layer of kernel k sees its own token and the k - 1 before it, `dilation` tokens apart. What a stack
-sees is a matter of counting, and `reach` counts it by trying.
+A layer of kernel k sees its own token and k - 1 before it, `dilation` tokens apart. What a stack of
+them sees is a matter of counting, and `reach` counts it by trying.
 
 Source: van den Oord et al. 2016 (arXiv:1609.03499).
 """

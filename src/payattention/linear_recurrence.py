@@ -3,7 +3,8 @@
 Without a squashing function between the steps, two steps make one step of the same kind, and steps
 may be combined in any grouping: a prefix scan takes about log2(tokens) rounds in place of `tokens`.
 
-Sources: Blelloch 1990; Martin and Cundy 2018 (arXiv:1709.04057); Gu and Dao 2023 (arXiv:2312.00752).
+Sources: Blelloch 1990; Martin and Cundy 2018 (arXiv:1709.04057); Gu and Dao 2023
+(arXiv:2312.00752).
 """
 
 import torch
@@ -36,7 +37,7 @@ def loop(a: Sequence, b: Sequence) -> Sequence:
 
 
 def scan(a: Sequence, b: Sequence) -> Sequence:
-    """Every state of the recurrence from h_0 = 0, in about log2(tokens) rounds over whole sequences.
+    """Every state of the recurrence from h_0 = 0, in about log2(tokens) rounds.
 
     Each round joins every step with the one `reach` tokens before it and doubles `reach`
     (Hillis and Steele 1986): more multiplications than the loop, tokens x log2(tokens) in place of

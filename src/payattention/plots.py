@@ -1,7 +1,7 @@
 """Draws what was measured: one colour for each idea, names beside the lines, intervals as bands.
 
-Every function takes records and an axis and returns the axis. Colours come from `palette.json`, which
-the site and the explorables read too. Import this module where there is matplotlib.
+Every function takes records and an axis and returns the axis. Colours come from `palette.json`,
+which the site and the explorables read too. Import this module where there is matplotlib.
 """
 
 import json
@@ -64,7 +64,7 @@ STYLE = {
 
 @dataclass(frozen=True)
 class Line:
-    """How one kind of model is drawn: the idea that gives the colour, the dashes, the marker, the name."""
+    """How one kind of model is drawn: its name, the idea that colours it, dashes and marker."""
 
     name: str
     idea: str

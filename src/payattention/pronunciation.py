@@ -1,8 +1,8 @@
 """From letters to phonemes with a fixed vector in between: a pretrained GRU encoder and decoder.
 
-The encoder reads a word letter by letter; its last state, 256 numbers, is all that the decoder gets;
-there is no attention. The weights are those of the package g2p-en 2.1.0 (Park and Kim 2019), run
-here by the book's own `gru_cell`.
+The encoder reads a word letter by letter; its last state, 256 numbers, is all that the decoder
+gets; there is no attention. The weights are those of the package g2p-en 2.1.0 (Park and Kim 2019),
+run here by the book's own `gru_cell`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,8 +15,8 @@ from torch import Tensor
 from payattention.recurrence import CellWeights, gru_cell
 
 LETTERS = ["<pad>", "<unk>", "</s>", *"abcdefghijklmnopqrstuvwxyz"]
-VOWELS = "AA AE AH AO AW AY EH ER EY IH IY OW OY UH UW".split()
-CONSONANTS = "B CH D DH F G HH JH K L M N NG P R S SH T TH V W Y Z ZH".split()
+VOWELS = tuple("AA AE AH AO AW AY EH ER EY IH IY OW OY UH UW".split())
+CONSONANTS = tuple("B CH D DH F G HH JH K L M N NG P R S SH T TH V W Y Z ZH".split())
 PHONEMES = [
     "<pad>",
     "<unk>",
@@ -24,12 +24,14 @@ PHONEMES = [
     "</s>",
     *sorted([*CONSONANTS, *(vowel + stress for vowel in VOWELS for stress in "012"), "UW"]),
 ]
-"""ARPAbet in the order of the decoder's output, with its one stray "UW"; the digit behind a vowel is its
-stress: 1 main, 2 second, 0 none."""
+"""ARPAbet in the order of the decoder's output, with its one stray "UW".
+
+The digit behind a vowel is its stress: 1 main, 2 second, 0 none.
+"""
 
 
 class Speller:
-    """Pronounces words by the pretrained encoder and decoder; `weights` as `data.speller_weights()`."""
+    """Pronounces words by the pretrained weights, given as by `data.speller_weights()`."""
 
     def __init__(self, weights: Mapping[str, np.ndarray]) -> None:
         self.weights = {name: torch.from_numpy(array).float() for name, array in weights.items()}

@@ -94,6 +94,20 @@ class Results:
         columns = {name: [values[row] for row in rows] for name, values in self.columns.items()}
         return dataclasses.replace(self, columns=columns)
 
+    def among(self, **allowed: Iterable[Any]) -> "Results":
+        """The records whose columns have one of these values, in the order of the values.
+
+        >>> results = Results("which", {"cell": ["gru", "rnn", "lstm"]})
+        >>> results.among(cell=["lstm", "gru"]).column("cell").tolist()
+        ['lstm', 'gru']
+        """
+        rows = list(range(len(self)))
+        for name, wanted in allowed.items():
+            values = self._values(name)
+            rows = [row for value in wanted for row in rows if values[row] == value]
+        columns = {name: [values[row] for row in rows] for name, values in self.columns.items()}
+        return dataclasses.replace(self, columns=columns)
+
     def summary(
         self, value: str, *, by: str | Sequence[str], confidence: float = 0.95
     ) -> list[Record]:

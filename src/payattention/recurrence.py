@@ -1,4 +1,4 @@
-"""Recurrent cells, written as their equations, and what is left of a gradient that went through them.
+"""Recurrent cells, written as their equations, and what they leave of a gradient.
 
 A cell turns an input and a state into the next state; a layer does so token after token, and each
 token waits for the one before. The equations are those of `torch.nn` (its two bias vectors, its
@@ -37,7 +37,7 @@ def rnn_cell(x: Float[Tensor, "batch d_input"], h: State, w: CellWeights) -> Sta
 
 
 def lstm_cell(x: Float[Tensor, "batch d_input"], state: LSTMState, w: CellWeights) -> LSTMState:
-    """Next state (h, c) of the LSTM: the forget gate scales the old c, the input gate adds to it."""
+    """Next state (h, c) of the LSTM: one gate scales the old c, another adds to it."""
     h, c = state
     gates = x @ w.weight_ih.T + w.bias_ih + h @ w.weight_hh.T + w.bias_hh
     write, forget, candidate, show = gates.chunk(4, dim=-1)
@@ -46,7 +46,7 @@ def lstm_cell(x: Float[Tensor, "batch d_input"], state: LSTMState, w: CellWeight
 
 
 def gru_cell(x: Float[Tensor, "batch d_input"], h: State, w: CellWeights) -> State:
-    """Next state of the GRU: the update gate keeps a share of the old state, and replaces the rest."""
+    """Next state of the GRU: one gate keeps a share of the old state, and replaces the rest."""
     from_x = x @ w.weight_ih.T + w.bias_ih
     from_h = h @ w.weight_hh.T + w.bias_hh
     reset_x, keep_x, new_x = from_x.chunk(3, dim=-1)
@@ -61,8 +61,10 @@ KERNELS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 
 
 class Recurrent(nn.Module):
-    """One recurrent layer, to be run in two ways that agree: `forward` by PyTorch's kernel, `unroll`
-    by the cells above, one token at a time."""
+    """One recurrent layer, to be run in two ways that agree.
+
+    `forward` uses PyTorch's kernel, `unroll` the cells above, one token at a time.
+    """
 
     def __init__(self, shape: RecurrentShape) -> None:
         super().__init__()
@@ -128,7 +130,7 @@ def set_memory_gate(layer: Recurrent, bias: Float[Tensor, " d_hidden"]) -> None:
 def memory_gate_for(
     longest: int, d_hidden: int, generator: torch.Generator
 ) -> Float[Tensor, " d_hidden"]:
-    """Biases log(u), u uniform in 1 .. longest - 1: memories of every length up to `longest` tokens.
+    """Biases log(u), u uniform in 1 .. longest - 1, for memories of up to `longest` tokens.
 
     A unit with bias log(u) keeps u / (u + 1) of its state at each token, so that it forgets over
     about u + 1 tokens. Source: Tallec and Ollivier 2018 (arXiv:1804.11188), section 3.

@@ -8,7 +8,7 @@ from payattention.shape import RecurrentShape, TransformerShape
 
 
 def recurrent_state_bytes(shape: RecurrentShape, *, bytes_per_number: int = 4) -> int:
-    """Bytes that a recurrent layer carries from token to token: the same after ten as after a million.
+    """Bytes that a recurrent layer carries from token to token, after ten as after a million.
 
     >>> recurrent_state_bytes(RecurrentShape("lstm", d_input=16, d_hidden=32))
     256

@@ -38,4 +38,4 @@ def attention(*, d_model: int) -> dict[str, int]:
     >>> sum(attention(d_model=36).values())
     5184
     """
-    return {part: d_model**2 for part in ("queries", "keys", "values", "output")}
+    return dict.fromkeys(("queries", "keys", "values", "output"), d_model**2)

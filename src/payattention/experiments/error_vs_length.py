@@ -37,7 +37,7 @@ LIVE = replace(FULL, words=300, joined_lengths=(6, 12, 18), joined_words=200)
 
 
 def points(config: Config) -> list[Record]:
-    """One run for each length of dictionary words, longest and so fewest first; then joined ones."""
+    """One run for each length of dictionary words, longest first; then the joined ones."""
     lengths = range(config.longest, config.shortest - 1, -1)
     dictionary = [{"words_from": "dictionary", "length": n, "seed": 0} for n in lengths]
     joined = [
@@ -101,7 +101,7 @@ def joined(
 
 
 def ratio_with_bounds(counts: np.ndarray, resamples: int) -> tuple[float, float, float]:
-    """Sum of the first column over the sum of the second, and 95 % bootstrap bounds over the rows."""
+    """First column over second, both summed, and 95 % bootstrap bounds over the rows."""
     drawn = np.random.default_rng(0).integers(len(counts), size=(resamples, len(counts)))
     ratios = [counts[rows, 0].sum() / counts[rows, 1].sum() for rows in drawn]
     low, high = np.quantile(ratios, [0.025, 0.975])

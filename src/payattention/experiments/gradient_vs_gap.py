@@ -15,8 +15,8 @@ import torch
 from torch import nn
 
 from payattention import data, recurrence, wording
-from payattention.recurrence import Recurrent
 from payattention.records import Record, Results
+from payattention.recurrence import Recurrent
 from payattention.shape import RecurrentShape
 
 LAYERS = ("rnn", "rnn_orthogonal", "lstm", "lstm_open", "gru", "gru_open")

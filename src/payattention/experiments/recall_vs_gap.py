@@ -1,13 +1,15 @@
-"""What is recalled after a gap of 4 to 512 tokens, by models of about the same number of parameters?
+"""What is recalled after a gap of 4 to 512 tokens, by models of about equally many parameters?
 
 One symbol, a gap of distractors, a question mark; the model is trained at the gap at which it is
-tested. Every model gets the same steps and batch; training ends early once the loss is near zero. Up
-to a gap of 32 each model is trained at three learning rates and judged by its best; at longer gaps
-at the middle one. The recurrent layers appear as PyTorch initialises them and, where they have one,
-with the memory gate set for the longest gap.
+tested. Every model gets the same steps and batch; training ends early once the loss is near zero.
+Up to a gap of 32 each model is trained at three learning rates and judged by its best; at longer
+gaps at the middle one. The recurrent layers appear as PyTorch initialises them and, where they have
+one, with the memory gate set for the longest gap.
 """
 
 import statistics
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -17,8 +19,8 @@ from torch.nn import functional as F
 from payattention import recurrence, train, wording
 from payattention.attention import CausalAttention
 from payattention.convolution import CausalConvolution, receptive_field
-from payattention.recurrence import Recurrent
 from payattention.records import Record, Results
+from payattention.recurrence import Recurrent
 from payattention.shape import RecurrentShape
 from payattention.tasks import Recall
 
@@ -104,29 +106,47 @@ def points(config: Config) -> list[Record]:
     ]
 
 
-def measure(config: Config, point: Record, *, on_step=None, stop=None) -> list[Record]:
-    """Share of fresh sequences whose symbol is named rightly after training."""
+def measure(
+    config: Config,
+    point: Record,
+    *,
+    longest: int = max(FULL.gaps),
+    on_step: Callable[[float, list[Record]], None] | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> list[Record]:
+    """Share of fresh sequences whose symbol is named rightly after training.
+
+    `longest` is the length in tokens for which open gates are set.
+    """
     task = Recall(gap=point["gap"])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(point["seed"])
         generator = torch.Generator().manual_seed(point["seed"])
-        model = Reader(point["model"], task, generator, longest=max(FULL.gaps))
-    recent = [float("inf")]
+        model = Reader(point["model"], task, generator, longest=longest)
+    losses: deque[float] = deque(maxlen=10)
 
-    def watch(record: Record) -> None:
-        recent[0] = (
-            record["loss"] if recent[0] == float("inf") else 0.9 * recent[0] + 0.1 * record["loss"]
-        )
-        if on_step:
-            on_step(record)
+    def watch(share: float, records: list[Record]) -> None:
+        losses.append(records[-1]["loss"])
+        if on_step is not None:
+            on_step(share, records)
+
+    def enough() -> bool:
+        learned = len(losses) == losses.maxlen and statistics.fmean(losses) < config.enough
+        return learned or (stop is not None and stop())
 
     records = train.train(
         model,
         lambda generator: task.draw(config.batch, generator),
         lambda model, batch: F.cross_entropy(model(batch[0]), batch[1]),
-        train.Recipe(steps=config.steps, learning_rate=point["learning_rate"], seed=point["seed"]),
+        recipe=train.Recipe(
+            steps=config.steps,
+            learning_rate=point["learning_rate"],
+            decay="constant",
+            seed=point["seed"],
+            record_every=1,
+        ),
         on_step=watch,
-        stop=lambda: recent[0] < config.enough or bool(stop and stop()),
+        stop=enough,
     )
     tokens, answer = task.draw(config.tests, torch.Generator().manual_seed(10_000 + point["seed"]))
     with torch.no_grad():

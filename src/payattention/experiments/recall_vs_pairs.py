@@ -14,8 +14,8 @@ from torch.nn import functional as F
 
 from payattention import associative_memory, recurrence, train, wording
 from payattention.associative_memory import PairReader
-from payattention.recurrence import Recurrent
 from payattention.records import Record, Results
+from payattention.recurrence import Recurrent
 from payattention.shape import RecurrentShape
 from payattention.tasks import PairRecall
 
@@ -126,7 +126,7 @@ def _trained(config: Config, point: Record) -> list[Record]:
         model,
         lambda generator: task.draw(config.batch, generator),
         lambda model, batch: F.cross_entropy(model(*batch[:3]), batch[3]),
-        train.Recipe(
+        recipe=train.Recipe(
             steps=config.lstm_steps if is_lstm else config.steps,
             learning_rate=config.learning_rate,
             decay="cosine",
@@ -168,7 +168,11 @@ def run(config: Config) -> list[Record]:
 
 def findings(results: Results) -> dict[str, str]:
     """What the text says: recalled shares by number of pairs."""
-    found = {"seeds": str(len(set(results.where(trained=True).column("seed"))))}
+    found = {
+        "seeds": str(len(set(results.where(trained=True).column("seed")))),
+        "lstm_size": str(FULL.lstm_d_hidden),
+        "lstm_steps": f"{FULL.lstm_steps:,}",
+    }
     untrained = results.where(trained=False)
     found["untrained_seeds"] = str(len(set(untrained.column("seed"))))
     for row in untrained.summary("recalled", by="pairs"):

@@ -15,10 +15,11 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from payattention import linear_recurrence, measure as clock
+from payattention import linear_recurrence
+from payattention import measure as clock
 from payattention.attention import CausalAttention
-from payattention.recurrence import Recurrent
 from payattention.records import Record, Results
+from payattention.recurrence import Recurrent
 from payattention.shape import RecurrentShape
 
 ALONE = True
