@@ -1,0 +1,360 @@
+"""Checks of exercises: right answers pass, and each wrong one is told what is wrong with it."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from payattention import associative_memory, checks
+from payattention.checks.check import Check, Mistake, difference
+
+sigmoid, tanh = torch.sigmoid, torch.tanh
+ALL = ["gru_step", "half_life", "receptive_field", "combine", "recall_from_state", "kv_cache_bytes"]
+
+
+@pytest.fixture(autouse=True)
+def first_hints():
+    for name in ALL:
+        getattr(checks, name).start_again()
+
+
+# Right answers, written out as a reader would
+
+
+def gru(x, h, weight_ih, weight_hh, bias_ih, bias_hh):
+    x_r, x_z, x_n = (x @ weight_ih.T + bias_ih).chunk(3, dim=-1)
+    h_r, h_z, h_n = (h @ weight_hh.T + bias_hh).chunk(3, dim=-1)
+    r, z = sigmoid(x_r + h_r), sigmoid(x_z + h_z)
+    return z * h + (1 - z) * tanh(x_n + r * h_n)
+
+
+def gru_by_torch(x, h, weight_ih, weight_hh, bias_ih, bias_hh):
+    cell = torch.nn.GRUCell(x.shape[1], h.shape[1])
+    for name, value in zip(
+        ("weight_ih", "weight_hh", "bias_ih", "bias_hh"),
+        (weight_ih, weight_hh, bias_ih, bias_hh),
+        strict=True,
+    ):
+        getattr(cell, name).data = value
+    return cell(x, h)
+
+
+def reach_by_counting(kernel, dilations):
+    seen = {0}
+    for dilation in dilations:
+        seen = {token + dilation * tap for token in seen for tap in range(kernel)}
+    return max(seen) + 1
+
+
+def recall_by_loop(keys, values, queries):
+    state = sum(torch.outer(k, v) for k, v in zip(keys, values, strict=True))
+    return [min(range(len(values)), key=lambda i: (values[i] - q @ state).norm()) for q in queries]
+
+
+RIGHT = [
+    ("gru_step", gru),
+    ("gru_step", gru_by_torch),
+    ("half_life", lambda gate: math.log2(0.5) / math.log2(gate)),
+    ("half_life", lambda gate: torch.log(torch.tensor(0.5)) / np.log(gate)),
+    ("receptive_field", lambda kernel, dilations: sum((kernel - 1) * d for d in dilations) + 1),
+    ("receptive_field", reach_by_counting),
+    ("combine", lambda one, two: (one[0] * two[0], two[0] * one[1] + two[1])),
+    ("combine", lambda one, two: [two[0] * one[0], two[1] + two[0] * one[1]]),
+    ("recall_from_state", recall_by_loop),
+    ("recall_from_state", lambda k, v, q: ((q @ (k.T @ v)) @ v.T).argmax(dim=1).numpy()),
+    ("kv_cache_bytes", lambda layers, heads, d, n, size: layers * heads * n * size * (d + d)),
+]
+
+
+@pytest.mark.parametrize(("name", "answer"), RIGHT)
+def test_right_answers_pass(name, answer):
+    verdict = getattr(checks, name)(answer)
+    assert verdict, verdict
+    assert verdict.text.startswith("Right")
+
+
+def test_solutions_give_published_numbers():
+    # the half-life of a gate of 0.9, log(1/2)/log(0.9); WaveNet's ten layers of kernel 2;
+    # Llama 3 8B (32 layers, 8 heads of keys and values, width 128) at 8,192 tokens: 1 GiB
+    assert checks.half_life.solution(0.9) == pytest.approx(6.578813)
+    assert checks.receptive_field.solution(2, [2**power for power in range(10)]) == 1024
+    assert checks.kv_cache_bytes.solution(32, 8, 128, 8192, 2) == 2**30
+    assert checks.combine.solution((2.0, 1.0), (3.0, 5.0)) == (6.0, 8.0)
+
+
+def test_state_solution_agrees_with_the_library():
+    shares = []
+    for keys, values, _ in checks.recall_from_state.cases[:2]:
+        found = checks.recall_from_state.solution(keys, values, keys)
+        shares.append((found == torch.arange(len(keys))).float().mean().item())
+        assert shares[-1] == associative_memory.recalled_by_state(keys, values)
+    assert shares[0] == 1 and shares[1] < 1  # the second case holds more than fits
+
+
+# Wrong answers, as readers write them
+
+
+def gru_no_transpose(x, h, weight_ih, weight_hh, bias_ih, bias_hh):
+    return gru(x, h, weight_ih.T, weight_hh.T, bias_ih, bias_hh)
+
+
+def gru_reset_before(x, h, weight_ih, weight_hh, bias_ih, bias_hh):
+    (w_r, w_z, w_n), (u_r, u_z, u_n) = weight_ih.chunk(3), weight_hh.chunk(3)
+    (b_r, b_z, b_n), (c_r, c_z, c_n) = bias_ih.chunk(3), bias_hh.chunk(3)
+    r = sigmoid(x @ w_r.T + b_r + h @ u_r.T + c_r)
+    z = sigmoid(x @ w_z.T + b_z + h @ u_z.T + c_z)
+    return z * h + (1 - z) * tanh(x @ w_n.T + b_n + (r * h) @ u_n.T + c_n)
+
+
+def gru_variant(combine):
+    def answer(x, h, weight_ih, weight_hh, bias_ih, bias_hh):
+        from_x, from_h = x @ weight_ih.T + bias_ih, h @ weight_hh.T + bias_hh
+        parts = from_x.chunk(3, dim=-1), from_h.chunk(3, dim=-1)
+        return combine(*parts, h, bias_hh.chunk(3)[2])
+
+    return answer
+
+
+def swapped_update(x, s, h, _):
+    z = sigmoid(x[1] + s[1])
+    return (1 - z) * h + z * tanh(x[2] + sigmoid(x[0] + s[0]) * s[2])
+
+
+def swapped_gates(x, s, h, _):
+    z = sigmoid(x[0] + s[0])
+    return z * h + (1 - z) * tanh(x[2] + sigmoid(x[1] + s[1]) * s[2])
+
+
+def bias_outside(x, s, h, bias):
+    z = sigmoid(x[1] + s[1])
+    return z * h + (1 - z) * tanh(x[2] + bias + sigmoid(x[0] + s[0]) * (s[2] - bias))
+
+
+def without_reset(x, s, h, _):
+    z = sigmoid(x[1] + s[1])
+    return z * h + (1 - z) * tanh(x[2] + s[2])
+
+
+def sigmoid_candidate(x, s, h, _):
+    z = sigmoid(x[1] + s[1])
+    return z * h + (1 - z) * sigmoid(x[2] + sigmoid(x[0] + s[0]) * s[2])
+
+
+WRONG = [
+    ("gru_step", "no_transpose", gru_no_transpose),
+    ("gru_step", "reset_before", gru_reset_before),
+    ("gru_step", "update_swapped", gru_variant(swapped_update)),
+    ("gru_step", "gates_swapped", gru_variant(swapped_gates)),
+    ("gru_step", "bias_outside_reset", gru_variant(bias_outside)),
+    ("gru_step", "no_reset", gru_variant(without_reset)),
+    ("gru_step", "candidate_sigmoid", gru_variant(sigmoid_candidate)),
+    ("half_life", "upside_down", lambda g: math.log2(g) / math.log2(0.5)),
+    ("half_life", "e_folding", lambda g: 1 / -math.log(g)),
+    ("half_life", "only_the_logarithm", math.log),
+    ("half_life", "one_over_one_minus", lambda g: 1 / (1 - g)),
+    ("half_life", "linear", lambda g: 1 / (2 - 2 * g)),
+    ("half_life", "negative", lambda g: math.log(2) / math.log(g)),
+    ("half_life", "rounded", lambda g: next(n for n in range(9999) if g**n <= 0.5 + 1e-9)),
+    ("receptive_field", "kernel_in_full", lambda k, d: sum(k * one for one in d)),
+    ("receptive_field", "kernel_in_full_and_one", lambda k, d: k * sum(d) + 1),
+    ("receptive_field", "own_token_forgotten", lambda k, d: sum(d) * (k - 1)),
+    ("receptive_field", "dilation_ignored", lambda k, d: len(d) * (k - 1) + 1),
+    ("receptive_field", "last_layer_only", lambda k, d: (k - 1) * sorted(d)[-1] + 1),
+    ("receptive_field", "exponential", lambda k, d: math.prod(k for _ in d)),
+    ("combine", "order_swapped", lambda s, t: (s[0] * t[0], s[0] * t[1] + s[1])),
+    ("combine", "first_b_not_scaled", lambda s, t: (s[0] * t[0], s[1] + t[1])),
+    ("combine", "factors_added", lambda s, t: (s[0] + t[0], t[0] * s[1] + t[1])),
+    ("combine", "both_scaled", lambda s, t: (s[0] * t[0], t[0] * s[1] + t[0] * t[1])),
+    ("recall_from_state", "state_transposed", lambda k, v, q: (q @ (v.T @ k) @ v.T).argmax(1)),
+    ("recall_from_state", "nearest_key", lambda k, v, q: (q @ (k.T @ v) @ k.T).argmax(1)),
+    ("recall_from_state", "farthest", lambda k, v, q: (q @ (k.T @ v) @ v.T).argmin(1)),
+    (
+        "recall_from_state",
+        "farthest",
+        lambda k, v, q: torch.cdist(q @ (k.T @ v), v).argmax(1),
+    ),
+    ("recall_from_state", "looked_up_the_keys", lambda k, v, q: (k @ q.T).argmax(0)),
+    ("recall_from_state", "values_not_indices", lambda k, v, q: q @ (k.T @ v)),
+    ("kv_cache_bytes", "keys_only", lambda a, b, c, d, e: a * b * c * d * e),
+    ("kv_cache_bytes", "tokens_squared", lambda a, b, c, d, e: 2 * a * b * c * d * d * e),
+    ("kv_cache_bytes", "one_layer", lambda a, b, c, d, e: 2 * b * c * d * e),
+    ("kv_cache_bytes", "one_head", lambda a, b, c, d, e: 2 * a * c * d * e),
+    ("kv_cache_bytes", "numbers_not_bytes", lambda a, b, c, d, e: 2 * a * b * c * d),
+    ("kv_cache_bytes", "bits", lambda a, b, c, d, e: 8 * 2 * a * b * c * d * e),
+]
+
+
+@pytest.mark.parametrize(("name", "mistake", "answer"), WRONG)
+def test_wrong_answers_are_named(name, mistake, answer):
+    check = getattr(checks, name)
+    verdict = check(answer)
+    assert not verdict
+    assert verdict.mistake == mistake, verdict
+    assert f"Likely mistake: {check.mistakes[mistake].says}" in verdict.text
+
+
+def test_every_named_mistake_has_a_wrong_answer_here():
+    here = {(name, mistake) for name, mistake, _ in WRONG}
+    there = {(name, mistake) for name in ALL for mistake in getattr(checks, name).mistakes}
+    assert here == there
+    assert all(len(getattr(checks, name).mistakes) >= 3 for name in ALL)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_checks_leave_their_cases_alone(name):
+    check = getattr(checks, name)
+    before = [check._run(check.solution, case).value for case in check.cases]
+    check(lambda *arguments: [argument.zero_() for argument in arguments])
+    after = [check._run(check.solution, case).value for case in check.cases]
+    assert all(difference(one, other) is None for one, other in zip(before, after, strict=True))
+
+
+# What is said
+
+
+def test_says_case_expected_and_got():
+    verdict = checks.half_life(lambda gate: 1.0)  # right for a gate of 0.5 alone
+    assert verdict.text.split("\n")[:2] == [
+        "Not yet, with gate = 0.9.",
+        "Expected 6.57881, got 1.",
+    ]
+    assert verdict.mistake is None and "Likely mistake" not in verdict.text
+
+
+def test_says_where_a_tensor_is_wrong():
+    def answer(*arguments):
+        state = gru(*arguments)
+        state[0, 1] += 1.0
+        return state
+
+    text = checks.gru_step(answer).text
+    assert "x of shape (1, 3), h of shape (1, 2), weight_ih of shape (6, 3)" in text
+    assert "at index (0, 1), got" in text and "1 of 2 numbers are wrong" in text
+
+
+def test_gives_one_hint_after_the_other():
+    check = checks.receptive_field
+    for number, hint in ((1, 0), (2, 1), (3, 2), (3, 2)):
+        assert f"Hint {number} of 3: {check.hints[hint]}" in check(lambda k, d: 0).text
+    assert check(reach_by_counting)
+    assert "Hint 1 of 3" in check(lambda k, d: 0).text
+
+
+def test_reports_what_the_answer_raises():
+    def answer(gate):
+        return gate / [0][int(gate)]
+
+    verdict = checks.half_life(answer)
+    assert "Your function raised ZeroDivisionError: float division by zero" in verdict.text
+    assert "return gate / [0][int(gate)]" in verdict.text  # the reader's own line
+
+
+def test_reports_a_wrong_number_of_parameters():
+    assert "raised TypeError" in checks.combine(lambda one: one).text
+
+
+def test_reports_a_missing_return():
+    assert "does it end with a return?" in checks.half_life(lambda gate: None).text
+
+
+def test_detects_a_change_of_the_arguments():
+    def answer(x, h, weight_ih, weight_hh, bias_ih, bias_hh):
+        state = gru(x, h, weight_ih, weight_hh, bias_ih, bias_hh)
+        h.mul_(2)
+        return state
+
+    assert "changed its argument h in place" in checks.gru_step(answer).text
+
+    def popping(kernel, dilations):
+        total = 1
+        while dilations:
+            total += (kernel - 1) * dilations.pop()
+        return total
+
+    assert "changed its argument dilations in place" in checks.receptive_field(popping).text
+
+
+@pytest.mark.parametrize(
+    ("answer", "fault"),
+    [
+        (lambda *_: torch.zeros(5, 7), "Expected shape (1, 2), got shape (5, 7)."),
+        (lambda *_: 3.0, "Expected shape (1, 2), got a single number."),
+        (lambda *_: "h", "Expected a tensor of shape (1, 2), got 'h'."),
+        (lambda *_: {"h": 1}, "got {'h': 1}."),
+        (lambda *_: torch.full((1, 2), math.nan), "got nan; 2 of 2 numbers are wrong."),
+    ],
+)
+def test_says_what_kind_of_thing_came(answer, fault):
+    assert fault in checks.gru_step(answer).text
+
+
+def test_says_which_of_several_values_is_wrong():
+    text = checks.combine(lambda s, t: (s[0] * t[0], 0.0)).text
+    assert "first = (2, 1), then = (3, 5)" in text
+    assert "Value 2 of 2: Expected 8, got 0." in text
+    assert "Expected 2 values, got 7." in checks.combine(lambda s, t: 7).text
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_an_answer_that_is_no_function_is_refused(name):
+    with pytest.raises(
+        TypeError, match=r"expected a function of \(.*\), got 13; give the function"
+    ):
+        getattr(checks, name)(13)
+
+
+def test_verdict_reads_as_text_and_as_html():
+    verdict = checks.half_life(lambda gate: "<b>")
+    assert repr(verdict) == verdict.text
+    page = verdict._repr_html_()
+    assert page.startswith('<div class="verdict verdict-wrong">') and "&lt;b&gt;" in page
+    assert "<b>" not in page
+    assert "verdict-right" in checks.half_life(RIGHT[2][1])._repr_html_()
+
+
+def test_a_check_says_what_it_wants():
+    assert repr(checks.half_life) == "check of a function (gate)"
+    assert "half is left" in checks.half_life.__doc__
+
+
+def test_cases_are_unequal():
+    # a swapped axis cannot pass by luck: no case with all sizes alike, and no two cases alike
+    shapes = [case[1].shape + case[2].shape for case in checks.gru_step.cases]
+    assert len(set(shapes)) == len(shapes)
+
+
+# The mechanism, on a small exercise of its own
+
+
+def doubled(numbers):
+    return 2 * numbers
+
+
+def small_check(**changes):
+    parts = {
+        "cases": [(torch.tensor([1.0, 2.0, 3.0]),), (torch.tensor([0.0]),)],
+        "mistakes": {"added": Mistake(lambda numbers: numbers + 2, "you added.")},
+        "hints": ["one"],
+    }
+    return Check(doubled, **(parts | changes))
+
+
+def test_a_mistake_must_agree_on_every_case():
+    assert small_check()(lambda numbers: numbers + 2).mistake == "added"
+    partly = small_check()(lambda numbers: numbers + 2 if len(numbers) > 1 else numbers + 3)
+    assert partly.mistake is None
+
+
+def test_rounding_is_no_mistake():
+    assert small_check()(lambda numbers: numbers + numbers + 1e-7)
+    assert not small_check()(lambda numbers: numbers + numbers + 1e-4)
+
+
+def test_gradients_are_let_go():
+    assert small_check()(lambda numbers: numbers.requires_grad_() * 2)
+
+
+def test_long_values_are_cut():
+    fault = difference(torch.zeros(3), "x" * 200)
+    assert fault.endswith("x....") and len(fault) < 140
