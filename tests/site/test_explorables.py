@@ -5,7 +5,6 @@ have, and once more opened from disk.
 """
 
 import json
-import os
 import re
 from pathlib import Path
 
@@ -16,26 +15,11 @@ from payattention.explorables.crowding import attention_numbers, expected_recall
 from payattention.explorables.fading import half_life, remaining
 
 LOADER = Path(__file__).parents[2] / "extensions" / "face" / "explorables-loader.js"
-CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
-FLAGS += ["--disable-background-networking", "--disable-component-update"]
 POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:"
 HOST = "http://book.test"
 
 MEASURED = [{"name": "LSTM", "gaps": [1, 8, 64, 256], "norms": [0.9, 0.5, 0.03, 0.001]}]
 COUNTED = [{"d_model": 64, "pairs": [64, 128, 256, 512], "recalled": [1.0, 0.98, 0.76, 0.34]}]
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    sync_api = pytest.importorskip("playwright.sync_api")
-    if not CHROMIUM.exists():
-        message = f"{CHROMIUM} is not installed"
-        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +59,7 @@ def site(tmp_path_factory):
 
 
 @pytest.fixture
-def opened(chromium, site):
+def opened(browser, site):
     """Opens the page; at the end nothing may have gone wrong or have been asked of others."""
     contexts, wrong = [], []
 
@@ -90,7 +74,7 @@ def opened(chromium, site):
             route.abort()
 
     def open_page(*, javascript=True, width=800, **settings):
-        context = chromium.new_context(
+        context = browser.new_context(
             java_script_enabled=javascript, viewport={"width": width, "height": 900}, **settings
         )
         contexts.append(context)
@@ -168,7 +152,10 @@ def test_fading_follows_gate_and_gap(opened):
         assert f"A gate of {gate:g} forgets half in {half_life(gate):.3g} steps" in said
         left = remaining(gate, gap)
         assert (percent(left) if left < 0.1 else f"{100 * left:.3g}\u00a0%") in said
-        assert f"half-life {half_life(gate):.3g} steps" in figure.locator(".explorable-canvas").text_content()
+        assert (
+            f"half-life {half_life(gate):.3g} steps"
+            in figure.locator(".explorable-canvas").text_content()
+        )
     slide(figure, "Kept at each step", 100)
     assert "A gate of 1 forgets nothing" in finding(figure)
 
@@ -360,8 +347,8 @@ def test_print_shows_the_picture_and_no_controls(opened):
     assert not figure.locator("input").first.is_visible()
 
 
-def test_lives_from_disk(chromium, site):
-    page = chromium.new_page()
+def test_lives_from_disk(browser, site):
+    page = browser.new_page()
     wrong = []
     page.on("pageerror", lambda error: wrong.append(str(error)))
     without_policy = (site / "index.html").read_text(encoding="utf-8").replace(POLICY, "")
