@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from payattention import measure
 from payattention.records import Results
 
 PALETTE: dict[str, dict[str, str]] = json.loads(
@@ -111,24 +112,78 @@ def axes(columns: int = 1, *, height: float = 3.6, **settings) -> tuple[Figure, 
 
 
 def curves(
-    axis: Axes, results: Results, *, x: str, y: str, by: str, lines: dict[str, Line] | None = None
+    axis: Axes,
+    results: Results,
+    *,
+    x: str,
+    y: str,
+    by: str,
+    lines: dict[str, Line] | None = None,
+    middle: str = "mean",
 ) -> Axes:
-    """One line for each value of the column `by`: means over runs, and 95 % intervals as bands."""
+    """One named line for each value of the column `by`, with a band for its uncertainty.
+
+    `middle` says what stands for several runs: their "mean", with its 95 % interval; their
+    "geometric" mean, likewise; or their "median", with their range.
+    """
     lines = LINES if lines is None else lines
     ends = []
     for key in dict.fromkeys(results.column(by).tolist()):
+        xs, middles, lows, highs = _summary(results.where(**{by: key}), x, y, middle)
         line = lines[key]
-        rows = sorted(results.where(**{by: key}).summary(y, by=x), key=lambda row: row[x])
-        xs, means, lows, highs = (
-            np.array([row[name] for row in rows], dtype=float)
-            for name in (x, "mean", "low", "high")
-        )
         shade = colour(line.idea)
-        axis.plot(xs, means, color=shade, linestyle=line.dashes, marker=line.marker)
+        axis.plot(xs, middles, color=shade, linestyle=line.dashes, marker=line.marker)
         axis.fill_between(xs, lows, highs, color=shade, alpha=0.15, linewidth=0)
-        ends.append((line.name, shade, xs[-1], means[-1]))
-    name_lines(axis, ends)
+        ends.append((line.name, shade, xs[-1], middles[-1]))
+    return name_lines(axis, ends)
+
+
+def dots(
+    axis: Axes,
+    results: Results,
+    *,
+    x: str,
+    y: str,
+    by: str,
+    lines: dict[str, Line] | None = None,
+    middle: str = "mean",
+) -> Axes:
+    """A cross at each middle of the records, in the colours of `curves`: a live run over a stored one."""
+    lines = LINES if lines is None else lines
+    for key in dict.fromkeys(results.column(by).tolist()):
+        xs, middles, _, _ = _summary(results.where(**{by: key}), x, y, middle)
+        axis.plot(xs, middles, "x", color=colour(lines[key].idea), markersize=8, zorder=3)
     return axis
+
+
+def measured(axis: Axes, results: Results, *, x: str, y: str, line: Line) -> Axes:
+    """One named line through single measurements that bring their bounds as `low` and `high`."""
+    rows = sorted(results.records(), key=lambda row: row[x])
+    xs, middles, lows, highs = ([row[name] for row in rows] for name in (x, y, "low", "high"))
+    shade = colour(line.idea)
+    axis.plot(xs, middles, color=shade, linestyle=line.dashes, marker=line.marker)
+    axis.fill_between(xs, lows, highs, color=shade, alpha=0.15, linewidth=0)
+    return name_lines(axis, [(line.name, shade, xs[-1], middles[-1])])
+
+
+def _summary(results: Results, x: str, y: str, middle: str) -> list[np.ndarray]:
+    """Columns x, middle, low and high, one entry for each x, in order."""
+    xs, values = results.column(x), results.column(y)
+    columns = []
+    for place in sorted(set(xs.tolist())):
+        runs = values[xs == place]
+        if middle == "median":
+            columns.append((place, np.median(runs), runs.min(), runs.max()))
+            continue
+        scaled = np.log(runs) if middle == "geometric" else runs
+        bounds = (
+            measure.interval(scaled)
+            if len(runs) > 1
+            else measure.Interval(float(scaled[0]), float(scaled[0]), float(scaled[0]))
+        )
+        values_of = np.array([bounds.value, bounds.low, bounds.high])
+        columns.append((place, *(np.exp(values_of) if middle == "geometric" else values_of)))
+    return list(np.array(columns, dtype=float).T)
 
 
 def name_lines(axis: Axes, ends: list[tuple[str, str, float, float]]) -> Axes:

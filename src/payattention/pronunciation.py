@@ -15,14 +15,14 @@ from torch import Tensor
 from payattention.recurrence import CellWeights, gru_cell
 
 LETTERS = ["<pad>", "<unk>", "</s>", *"abcdefghijklmnopqrstuvwxyz"]
-VOWELS = tuple("AA AE AH AO AW AY EH ER EY IH IY OW OY UH UW".split())
-CONSONANTS = tuple("B CH D DH F G HH JH K L M N NG P R S SH T TH V W Y Z ZH".split())
+VOWELS = "AA AE AH AO AW AY EH ER EY IH IY OW OY UH UW"
+CONSONANTS = "B CH D DH F G HH JH K L M N NG P R S SH T TH V W Y Z ZH"
 PHONEMES = [
     "<pad>",
     "<unk>",
     "<s>",
     "</s>",
-    *sorted([*CONSONANTS, *(vowel + stress for vowel in VOWELS for stress in "012"), "UW"]),
+    *sorted(CONSONANTS.split() + [v + stress for v in VOWELS.split() for stress in "012"] + ["UW"]),
 ]
 """ARPAbet in the order of the decoder's output, with its one stray "UW".
 

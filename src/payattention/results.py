@@ -156,6 +156,14 @@ def _as_stored(config: Any) -> dict[str, Any]:
     return json.loads(json.dumps(dataclasses.asdict(config)))
 
 
+def live(experiment: ModuleType) -> Results:
+    """Results of a run made now: the small one, or the full one where PAYATTENTION_FULL is 1."""
+    full = os.environ.get("PAYATTENTION_FULL") == "1"
+    config = experiment.FULL if full else experiment.LIVE
+    question = experiment.__name__.rpartition(".")[2]
+    return Results.from_records(question, experiment.run(config), config=_as_stored(config))
+
+
 def recompute(question: str, *, store: Path = STORE) -> tuple[list[Record], list[Record]]:
     """Records of the question's cheapest point: those stored, and those measured now.
 

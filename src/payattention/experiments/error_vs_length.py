@@ -9,6 +9,7 @@ stress marks for the dictionary and without for the joined words, whose stress n
 
 import random
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 
@@ -53,7 +54,7 @@ def measure(config: Config, point: Record) -> list[Record]:
     speller = Speller(data.speller_weights())
     if point["words_from"] == "dictionary":
         words = of_length(point["length"], config.words, point["seed"])
-        accepted = [data.pronunciations()[word] for word in words]
+        accepted = [dictionary()[word] for word in words]
         said = speller.pronounce(words)
     else:
         words, accepted = joined(config, point, speller)
@@ -71,9 +72,17 @@ def measure(config: Config, point: Record) -> list[Record]:
     ]
 
 
+@cache
+def dictionary() -> dict[str, tuple[tuple[str, ...], ...]]:
+    """Every plain word of CMUdict: the speller, not being ours, knows nothing of our splits."""
+    return {
+        word: said for split in data.SPLITS for word, said in data.pronunciations(split).items()
+    }
+
+
 def of_length(length: int, most: int, seed: int) -> list[str]:
     """Dictionary words of that many letters, all of them or a random choice of `most`."""
-    words = sorted(word for word in data.pronunciations() if len(word) == length)
+    words = sorted(word for word in dictionary() if len(word) == length)
     return words if len(words) <= most else random.Random(seed).sample(words, most)
 
 
@@ -83,7 +92,7 @@ def joined(
     """Pairs of faultless words of half the length, joined, and what they sound like one by one."""
     half = point["length"] // 2
     pool = of_length(half, 4 * config.joined_words, point["seed"])
-    accepted = data.pronunciations()
+    accepted = dictionary()
     faultless = [
         word
         for word, said in zip(pool, speller.pronounce(pool), strict=True)

@@ -62,10 +62,11 @@ def measure(config: Config, point: Record) -> list[Record]:
     """The norm at each gap, and the spectral bound where there is one."""
     layer = build(point["layer"], config, point["seed"])
     generator = torch.Generator().manual_seed(point["seed"])
-    text = data.encode(data.shakespeare("train"))
+    text = data.shakespeare("train")
     start = int(torch.randint(len(text) - max(config.gaps), (1,), generator=generator))
+    characters = data.encode(text[start : start + max(config.gaps)])
     vectors = torch.randn(len(data.VOCABULARY), config.d_input, generator=generator)
-    norms = recurrence.gradient_norms(layer, vectors[text[start : start + max(config.gaps)]])
+    norms = recurrence.gradient_norms(layer, vectors[characters])
     records: list[dict[str, Any]] = [
         {"gap": gap, "norm": norms[gap - 1].item()} for gap in config.gaps
     ]

@@ -11,6 +11,7 @@ import statistics
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import nn
@@ -158,6 +159,28 @@ def measure(
             "parameters": sum(p.numel() for p in model.parameters()),
         }
     ]
+
+
+def train_live(
+    parameters: dict[str, Any],
+    *,
+    on_step: Callable[[float, list[Record]], None],
+    stop: Callable[[], bool],
+) -> list[Record]:
+    """Records of one training, and behind its last step what it recalls: for a panel.
+
+    `parameters` holds model, gap, learning_rate, steps and seed.
+    """
+    seen: list[Record] = []
+
+    def watch(share: float, records: list[Record]) -> None:
+        seen[:] = records
+        on_step(share, records)
+
+    point = {name: parameters[name] for name in ("model", "gap", "learning_rate", "seed")}
+    config = replace(FULL, steps=parameters["steps"])
+    (outcome,) = measure(config, point, on_step=watch, stop=stop)
+    return [*seen[:-1], seen[-1] | {"recalled": outcome["recalled"]}] if seen else []
 
 
 def run(config: Config) -> list[Record]:

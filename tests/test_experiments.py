@@ -1,0 +1,173 @@
+"""Each experiment on a tiny configuration: its records, and what it says of them."""
+
+import importlib
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from payattention import results
+from payattention.experiments import (
+    error_vs_length,
+    gradient_vs_gap,
+    recall_vs_gap,
+    recall_vs_pairs,
+    time_vs_tokens,
+)
+from payattention.records import Results
+from payattention.tasks import PairRecall
+
+TINY = {
+    gradient_vs_gap: replace(gradient_vs_gap.LIVE, d_hidden=3, gaps=(1, 16, 64), seeds=1),
+    recall_vs_gap: replace(recall_vs_gap.FULL, gaps=(2, 3), steps=2, tests=5, seeds=2),
+    recall_vs_pairs: replace(
+        recall_vs_pairs.FULL,
+        width=5,
+        untrained_pairs=(3, 64),
+        untrained_seeds=2,
+        pairs=(2, 3),
+        d_heads=(2,),
+        steps=2,
+        lstm_steps=2,
+        lstm_pairs=(2,),
+        tests=7,
+        seeds=2,
+    ),
+    error_vs_length: replace(
+        error_vs_length.LIVE, longest=5, words=7, joined_lengths=(6, 8), joined_words=5, seeds=2
+    ),
+    time_vs_tokens: replace(
+        time_vs_tokens.FULL, d_model=3, reading=(256, 512, 1024), writing=(2, 5), repeats=3
+    ),
+}
+
+
+@pytest.mark.parametrize("experiment", TINY, ids=lambda module: module.__name__.rpartition(".")[2])
+def test_runs_and_says_what_it_found(experiment):
+    config = TINY[experiment]
+    made = Results.from_records("tiny", experiment.run(config))
+    points = experiment.points(config)
+    for point in points:  # every point has its records, and they say which point they are of
+        assert len(made.where(**point)) > 0
+    found = experiment.findings(made)
+    assert found and all(isinstance(text, str) and text for text in found.values())
+    assert set(experiment.TOLERANCE) <= set(made.columns)
+
+
+def test_every_question_is_tested():
+    modules = {importlib.import_module(f"{results.EXPERIMENTS}.{q}") for q in results.questions()}
+    assert modules == set(TINY)
+
+
+def test_models_of_the_gap_have_equal_parameters():
+    records = [
+        recall_vs_gap.measure(
+            TINY[recall_vs_gap], {"model": model, "gap": 2, "learning_rate": 1e-3, "seed": 0}
+        )[0]
+        for model in recall_vs_gap.WIDTHS
+    ]
+    sizes = [record["parameters"] for record in records]
+    assert max(sizes) / min(sizes) < 1.02
+
+
+def test_tuning_keeps_the_best_rate_of_each_model_and_gap():
+    rows = [
+        {"model": model, "gap": gap, "learning_rate": rate, "seed": seed, "recalled": recalled}
+        for model, gap, rate, recalled in [
+            ("a", 1, 0.1, 0.5),
+            ("a", 1, 0.2, 0.7),
+            ("a", 2, 0.1, 0.9),
+            ("a", 2, 0.2, 0.3),
+            ("b", 1, 0.1, 0.2),
+        ]
+        for seed in (0, 1)
+    ]
+    kept = recall_vs_gap.tuned(Results.from_records("recall_vs_gap", rows))
+    assert {(r["model"], r["gap"]): r["learning_rate"] for r in kept.records()} == {
+        ("a", 1): 0.2,
+        ("a", 2): 0.1,
+        ("b", 1): 0.1,
+    }
+    assert len(kept) == 6
+
+
+def test_longest_recalled_stops_at_the_first_failure():
+    rows = [
+        {"model": "a", "gap": gap, "recalled": recalled}
+        for gap, recalled in [(4, 1.0), (4, 0.96), (8, 1.0), (8, 0.5), (16, 1.0)]
+    ]
+    made = Results.from_records("recall_vs_gap", rows)
+    assert recall_vs_gap.longest_recalled(made, "a") == 4
+    assert recall_vs_gap.longest_recalled(made, "a", share=0.5) == 16
+    assert recall_vs_gap.longest_recalled(made, "a", share=1.1) == 0
+
+
+def test_training_for_a_panel_reports_and_stops():
+    parameters = {"model": "attention", "gap": 2, "learning_rate": 3e-3, "steps": 40, "seed": 0}
+    shares = []
+    records = recall_vs_gap.train_live(
+        parameters, on_step=lambda share, _: shares.append(share), stop=lambda: len(shares) >= 5
+    )
+    assert len(records) == 5 and shares[-1] == 5 / 40
+    assert "recalled" in records[-1] and "recalled" not in records[0]
+
+
+def test_attention_learns_the_gap_and_training_ends_early():
+    point = {"model": "attention", "gap": 4, "learning_rate": 3e-3, "seed": 0}
+    record = recall_vs_gap.measure(recall_vs_gap.FULL, point)[0]
+    assert record["recalled"] > 0.95 and record["steps"] < recall_vs_gap.FULL.steps
+
+
+def test_the_same_seed_measures_the_same():
+    point = {"model": "gru_open", "gap": 3, "learning_rate": 3e-3, "seed": 1}
+    config = replace(recall_vs_gap.FULL, steps=20)
+    assert recall_vs_gap.measure(config, point) == recall_vs_gap.measure(config, point)
+
+
+def test_lstm_reader_uses_every_pair():
+    task = PairRecall(pairs=3)
+    torch.manual_seed(0)
+    reader = recall_vs_pairs.LSTMReader(task, 7, torch.Generator().manual_seed(0))
+    keys, values, asked, _ = task.draw(2, torch.Generator().manual_seed(0))
+    logits = reader(keys, values, asked)
+    for pair in range(3):
+        changed = values.clone()
+        changed[:, pair] = (changed[:, pair] + 1) % task.value_symbols
+        assert not torch.equal(reader(keys, changed, asked), logits)
+
+
+def test_state_numbers():
+    def point(memory):
+        return {"memory": memory, "size": 7, "pairs": 5}
+
+    numbers = [recall_vs_pairs.state_numbers(point(m)) for m in ("state", "lstm", "attention")]
+    assert numbers == [49, 14, 70]
+
+
+def test_bootstrap_bounds_hold_the_ratio():
+    import numpy as np
+
+    counts = np.array([[1, 10], [3, 10]] * 50)
+    ratio, low, high = error_vs_length.ratio_with_bounds(counts, 500)
+    assert ratio == pytest.approx(0.2)
+    # each word's error is 0.1 or 0.3: the standard error of the mean of 100 is 0.01
+    assert low == pytest.approx(0.18, abs=0.005) and high == pytest.approx(0.22, abs=0.005)
+
+
+def test_slopes_and_medians_of_times():
+    rows = [
+        {"method": "square", "tokens": n, "repeat": repeat, "relative": n**2 * noise}
+        for n in (64, 256, 1024, 4096)
+        for repeat, noise in enumerate((0.5, 1.0, 9.0))
+    ]
+    made = Results.from_records("time_vs_tokens", rows)
+    tokens, times = time_vs_tokens.medians(made, "square")
+    assert tokens == [64, 256, 1024, 4096] and times == [n**2 for n in tokens]
+    assert time_vs_tokens.slope(made, "square", least=256).value == pytest.approx(2.0)
+
+
+def test_typical_is_the_geometric_mean():
+    rows = [{"layer": "rnn", "gap": 1, "norm": norm} for norm in (1e-2, 1e-4)]
+    made = Results.from_records("gradient_vs_gap", rows)
+    assert math.isclose(gradient_vs_gap.typical(made, "rnn", 1), 1e-3)
