@@ -245,7 +245,8 @@ def test_site(*arguments: str) -> None:
     ready()
     if not (SITE / "index.html").exists():
         book()
-    run(VENV_PYTHON, "-m", "pytest", *(arguments or ["tests/site"]))
+    named = any("tests/site" in argument for argument in arguments)
+    run(VENV_PYTHON, "-m", "pytest", *([] if named else ["tests/site"]), *arguments)
 
 
 def test_all() -> None:
