@@ -9,6 +9,7 @@ SOURCE = '''
 """How large is a square?"""
 
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +41,9 @@ def measure(config, point):
         raise KeyboardInterrupt
     if (FOLDER / f"killed_{size}").exists():
         os._exit(1)
+    if (FOLDER / f"slow_{size}").exists():
+        (FOLDER / f"worker_{os.getpid()}").touch()
+        time.sleep(60)
     if (FOLDER / f"diverged_{size}").exists():
         return [{"area": float("nan")}]
     return [{"area": size * size, "step": step} for step in range(2)]

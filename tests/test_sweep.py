@@ -1,6 +1,11 @@
 """A sweep loses nothing that was finished, and repeats nothing."""
 
 import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -119,10 +124,54 @@ def test_several_processes_give_the_same_and_survive_a_death(asked):
         sweep.run(whole(asked), folder=asked.cache, workers=2)
     done = asked.calls()
     mark.unlink()
-    together = sweep.run(whole(asked), folder=asked.cache, workers=2)
-    assert [outcome.records for outcome in together] == [outcome.records for outcome in alone]
-    assert set(asked.calls()) <= set(ALL)
+    rest = sweep.run(whole(asked), folder=asked.cache)
+    assert [outcome.records for outcome in rest] == [outcome.records for outcome in alone]
+    again = asked.calls()
     assert "5.0" in done
+    assert "5.0" in again
+    assert "2.0" not in again  # another process had finished it
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
+def test_workers_end_with_a_parent_that_is_killed(asked):
+    asked.question()
+    asked.set("slow_3")
+    program = (
+        "from pathlib import Path\n"
+        "from asked import square\n"
+        "from payattention import sweep\n"
+        "if __name__ == '__main__':\n"
+        "    points = square.points(square.FULL)\n"
+        "    whole = sweep.Sweep('asked.square', square.FULL, points, 'code')\n"
+        f"    sweep.run(whole, folder=Path({str(asked.cache)!r}), workers=2)\n"
+    )
+    script = asked.folder.parent / "start.py"
+    script.write_text(program)
+    parent = subprocess.Popen([sys.executable, str(script)])
+    wait_until(lambda: len(list(asked.folder.glob("worker_*"))) == 2)
+    workers = [int(path.name.partition("_")[2]) for path in asked.folder.glob("worker_*")]
+    parent.kill()
+    parent.wait()
+    wait_until(lambda: not any(alive(worker) for worker in workers))
+    assert len(list(asked.cache.iterdir())) == 2  # the points of size 2 were finished, and are kept
+
+
+def wait_until(true):
+    deadline = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def alive(process):
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    # An ended process that nobody has waited for, as in a container, is there still.
+    status = Path(f"/proc/{process}/stat")
+    return not (status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z")
 
 
 def test_progress_counts_what_was_kept(asked, capsys):

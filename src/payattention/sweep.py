@@ -8,14 +8,16 @@ starts again where it was. A point that fails does not stop the others.
 import hashlib
 import importlib
 import json
+import os
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import torch
@@ -133,7 +135,9 @@ def _one_by_one(sweep: Sweep, missing: list[int], workers: int) -> Iterator[tupl
 
 def _in_processes(sweep: Sweep, missing: list[int], workers: int) -> Iterator[tuple[int, Outcome]]:
     # Spawned, not forked: a fork of a process whose PyTorch has threads can hang.
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+    pool = ProcessPoolExecutor(
+        workers, mp_context=get_context("spawn"), initializer=_end_with_the_parent
+    )
     futures = {
         pool.submit(measure, sweep.experiment, sweep.config, sweep.points[index]): index
         for index in missing
@@ -148,3 +152,16 @@ def _in_processes(sweep: Sweep, missing: list[int], workers: int) -> Iterator[tu
                 yield index, Outcome(sweep.points[index], [], 0.0, str(error))
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _end_with_the_parent() -> None:
+    """Let this worker end when the process that started it does, also when that was killed.
+
+    It would otherwise wait for ever for its next point, and keep its memory.
+    """
+
+    def wait() -> None:
+        parent_process().join()
+        os._exit(1)
+
+    Thread(target=wait, daemon=True).start()
