@@ -87,6 +87,7 @@ def test_shows_how_far_it_is_and_locks_its_controls():
 
 def test_draws_while_it_runs(monkeypatch):
     monkeypatch.setattr(panels, "REDRAW_SECONDS", 0)
+    monkeypatch.setattr(panels, "REDRAW_SHARE", 0)
     experiment = Experiment()
     live = panel(experiment)
     live.start()
@@ -107,6 +108,17 @@ def test_does_not_draw_at_every_step():
     assert live.picture.value == ""
     experiment.step(2)
     assert live.wait(SECONDS)
+
+
+def test_drawing_takes_a_small_share_of_the_time(monkeypatch):
+    clock = iter([0.0, 0.4, 0.5, 2.5, 12.4, 12.5, 13.0, 15.0])
+    monkeypatch.setattr(panels.time, "monotonic", lambda: next(clock))
+    drawn = []
+    report = panels._Reporter(lambda share, records, *, redraw: drawn.append(redraw))
+    # asked at 0.4 s; at 0.5 s, which takes 2 s, so not before 12.5 s; at 12.4 s; at 12.5 s
+    for _ in range(4):
+        report(0.5, [])
+    assert drawn == [False, True, False, True]
 
 
 def test_stops_early_and_keeps_what_there_is():

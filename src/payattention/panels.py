@@ -30,7 +30,8 @@ ELSEWHERE = (
     "In the notebook of this chapter a panel stands here that runs the experiment again "
     "with parameters of your own."
 )
-REDRAW_SECONDS = 0.5  # drawing more often would take the time that the run needs
+# Drawing takes time from the run: it waits so long, and so many times as long as drawing took.
+REDRAW_SECONDS, REDRAW_SHARE = 0.5, 5
 
 
 class Panel:
@@ -176,22 +177,24 @@ class _Reporter:
 
     def __init__(self, show: Callable[..., None]) -> None:
         self._show = show
-        self._drawn = time.monotonic()
+        self._next = time.monotonic() + REDRAW_SECONDS
 
     def __call__(self, share: float, records: Records) -> None:
         if not 0 <= share <= 1:
             raise ValueError(f"on_step: expected a share done of 0 to 1, got {share!r}")
-        redraw = time.monotonic() - self._drawn >= REDRAW_SECONDS
+        start = time.monotonic()
+        redraw = start >= self._next
         self._show(share, records, redraw=redraw)
         if redraw:
-            self._drawn = time.monotonic()
+            end = time.monotonic()
+            self._next = end + max(REDRAW_SECONDS, REDRAW_SHARE * (end - start))
 
 
 def picture_html(records: Records, plot: Callable[[Records, Axes], Axes]) -> str:
     """The plot as an HTML image that needs no file; the plot's title is its alternative text."""
     # a figure of its own, not pyplot's: this runs in a thread
     with matplotlib.rc_context({**plots.STYLE, "svg.fonttype": "path"}):
-        figure = Figure(figsize=(6.4, 3.8), layout="constrained")
+        figure = Figure(figsize=(5.6, 3.4), layout="constrained")
         axis = figure.subplots()
         plot(records, axis)
         drawn = io.StringIO()
