@@ -219,6 +219,12 @@ def test_colab_gets_the_widget_alone(monkeypatch):
     assert "text/html" not in panel(Experiment())._repr_mimebundle_(include=None)
 
 
+def test_before_the_first_run_there_is_nothing_to_stop_or_wait_for():
+    live = panel(Experiment())
+    live.stop()
+    assert live.wait(0) and live.status.value == "Ready."
+
+
 def test_controls_are_named():
     live = panel(Experiment())
     assert [control.description for control in live._controls.values()] == ["rate", "hidden units"]

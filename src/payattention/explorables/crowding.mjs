@@ -80,8 +80,8 @@ export function expectedRecall(d, pairs) {
   const right = Math.sqrt(pairs - 1) / d;
   const wrong = Math.sqrt(2 / d + (pairs - 2) / d ** 2);
   let [mean, weight] = [0, 0];
-  for (let step = -60; step <= 60; step++) {
-    const z = step / 10;
+  for (let step = -24; step <= 24; step++) {
+    const z = step / 4;
     const density = Math.exp((-z * z) / 2);
     mean += density * normalBelow((1 + right * z) / wrong) ** (pairs - 1);
     weight += density;

@@ -11,6 +11,7 @@ from payattention.explorables.picture import Axis, Line, line_chart
 
 MOST = 512
 SIZES = (16, 32, 64, 128)
+SQRT2 = math.sqrt(2)
 
 
 def state_numbers(d_model: int) -> int:
@@ -47,10 +48,10 @@ def expected_recall(d_model: int, pairs: int) -> float:
         return 1.0
     right = math.sqrt(pairs - 1) / d_model
     wrong = math.sqrt(2 / d_model + (pairs - 2) / d_model**2)
-    steps = [step / 10 for step in range(-60, 61)]
+    steps = [step / 4 for step in range(-24, 25)]
     densities = [math.exp(-z * z / 2) for z in steps]
     wins = (
-        density * _normal_below((1 + right * z) / wrong) ** (pairs - 1)
+        density * (0.5 * math.erfc(-(1 + right * z) / wrong / SQRT2)) ** (pairs - 1)
         for z, density in zip(steps, densities, strict=True)
     )
     return sum(wins) / sum(densities)
@@ -65,10 +66,6 @@ def capacity(d_model: int, share: float) -> int:
         below *= 2
     # the estimate falls with every pair, so the last one above `share` can be bisected for
     return bisect_left(range(1, below), True, key=lambda n: expected_recall(d_model, n) < share)
-
-
-def _normal_below(x: float) -> float:
-    return 0.5 * math.erfc(-x / math.sqrt(2))
 
 
 class Crowding(Explorable):
@@ -164,7 +161,7 @@ class Crowding(Explorable):
 
 
 def _state_line(d: int) -> Line:
-    pairs = sorted({round(2 ** (step / 8)) for step in range(73)})
+    pairs = sorted({round(2 ** (step / 6)) for step in range(55)})
     points = [(many, expected_recall(d, many)) for many in pairs]
     half = capacity(d, 0.5)
     inside = half < MOST
