@@ -36,6 +36,14 @@ def test_available_ends_with_the_cpu():
     assert device.available()[-1] == "cpu"
 
 
+@pytest.mark.parametrize("cuda", [True, False])
+@pytest.mark.parametrize("mps", [True, False])
+def test_available_are_those_that_pytorch_finds_fastest_first(monkeypatch, cuda, mps):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert device.available() == ["cuda"] * cuda + ["mps"] * mps + ["cpu"]
+
+
 def test_small_step_is_reproducible_and_leaves_the_global_generator_alone():
     state = torch.get_rng_state()
     first, second = device.small_step(CPU), device.small_step(CPU)

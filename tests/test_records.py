@@ -63,6 +63,19 @@ def test_where_keeps_the_rows_that_agree_in_all():
     assert len(results.where(cell="lstm")) == 0
 
 
+def test_among_keeps_the_rows_with_one_of_the_values_in_the_order_of_the_values():
+    results = Results.from_records("question", RUNS)
+    chosen = results.among(cell=["rnn", "gru"], gap=[8, 4]).records()
+    assert [(run["cell"], run["gap"], run["seed"]) for run in chosen] == [
+        ("rnn", 8, 0),
+        ("rnn", 4, 0),
+        ("rnn", 4, 1),
+        ("gru", 4, 0),
+        ("gru", 4, 1),
+        ("gru", 4, 2),
+    ]
+
+
 def test_summary_is_the_interval_of_each_group():
     found = Results.from_records("question", RUNS).where(gap=4).summary("recall", by=["cell"])
     assert [group["cell"] for group in found] == ["gru", "rnn"]
@@ -106,6 +119,7 @@ def test_confidence_is_passed_on():
     [
         lambda results: results.column("accuracy"),
         lambda results: results.where(accuracy=1),
+        lambda results: results.among(accuracy=[1]),
         lambda results: results.summary("accuracy", by=["cell"]),
         lambda results: results.summary("recall", by=["accuracy"]),
     ],

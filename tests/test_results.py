@@ -145,6 +145,17 @@ class TestCollect:
         assert results._cpu() == "a machine"
 
 
+@pytest.mark.parametrize(("switch", "areas"), [(None, AREAS[:4]), ("0", AREAS[:4]), ("1", AREAS)])
+def test_live_run_is_small_unless_the_switch_is_on(asked, monkeypatch, switch, areas):
+    monkeypatch.delenv("PAYATTENTION_FULL", raising=False)
+    if switch is not None:
+        monkeypatch.setenv("PAYATTENTION_FULL", switch)
+    found = results.live(asked.question())
+    assert found.question == "square"
+    assert found.column("area").tolist() == areas
+    assert len(found.config["sizes"]) == len(areas) / 4
+
+
 class TestRecompute:
     def test_cheapest_point_is_measured_again(self, written):
         stored, fresh = results.recompute("square", store=written.store)

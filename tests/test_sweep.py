@@ -149,16 +149,18 @@ def test_workers_end_with_a_parent_that_is_killed(asked):
     script = asked.folder.parent / "start.py"
     script.write_text(program)
     parent = subprocess.Popen([sys.executable, str(script)])
-    wait_until(lambda: len(list(asked.folder.glob("worker_*"))) == 2)
+    try:
+        wait_until(lambda: len(list(asked.folder.glob("worker_*"))) == 2)
+    finally:
+        parent.kill()
+        parent.wait()
     workers = [int(path.name.partition("_")[2]) for path in asked.folder.glob("worker_*")]
-    parent.kill()
-    parent.wait()
     wait_until(lambda: not any(alive(worker) for worker in workers))
     assert len(list(asked.cache.iterdir())) == 2  # the points of size 2 were finished, and are kept
 
 
 def wait_until(true):
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.05)

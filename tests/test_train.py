@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import pairwise
 
@@ -16,6 +17,7 @@ from hypothesis import strategies as some
 from torch import nn
 from training import RECIPE
 
+from payattention import train as loop
 from payattention.checkpoint import Checkpoint, CheckpointError
 from payattention.train import DivergedError, Recipe, train
 
@@ -168,6 +170,16 @@ class TestRandomness:
         long, short = seen(11), seen(5)
         assert all(torch.equal(a, b) for a, b in zip(long, short, strict=False))
         assert not any(torch.equal(a, b) for a, b in pairwise(long))
+
+    @pytest.mark.parametrize("kind", ["cpu", "cuda", "mps"])
+    def test_dropout_is_seeded_where_the_model_is(self, monkeypatch, kind):
+        seeded = []
+        monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
+        monkeypatch.setattr(torch.cuda, "manual_seed", lambda seed: seeded.append(("cuda", seed)))
+        monkeypatch.setattr(torch.mps, "manual_seed", lambda seed: seeded.append(("mps", seed)))
+        loop._seed(torch.device(kind), 11)
+        assert seeded == ([] if kind == "cpu" else [(kind, 11)])
+        assert torch.initial_seed() == 11
 
     def test_generators_come_back_after_an_error_too(self):
         torch.manual_seed(5)
