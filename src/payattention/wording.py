@@ -19,6 +19,15 @@ def power_of_ten(number: float) -> str:
     return "10" + str(round(math.log10(number))).translate(SUPERSCRIPT)
 
 
+def magnitude(number: float) -> str:
+    """A positive number of any size: with one decimal from 0.1 up, as a power of ten below.
+
+    >>> magnitude(0.94), magnitude(3e-20)
+    ('0.9', '10⁻²⁰')
+    """
+    return f"{number:.1f}" if number >= 0.1 else power_of_ten(number)
+
+
 def percent(share: float, *, digits: int = 0) -> str:
     """A share as a percentage.
 

@@ -94,7 +94,7 @@ def findings(results: Results) -> dict[str, str]:
     for layer in LAYERS:
         for gap in (16, 64, 512):
             if gap in results.column("gap"):
-                found[f"{layer}_{gap}"] = wording.power_of_ten(typical(results, layer, gap))
+                found[f"{layer}_{gap}"] = wording.magnitude(typical(results, layer, gap))
         factor = (typical(results, layer, 64) / typical(results, layer, 16)) ** (1 / 48)
         found[f"{layer}_factor"] = f"{factor:.2f}"
     bounds = results.where(layer="rnn", gap=1).column("bound")
