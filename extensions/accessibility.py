@@ -29,6 +29,10 @@ PATCHES = {
         r'|(<div class="citation"[^>]*) role="doc-biblioentry"',
         r"\1\2\3",
     ),
+    "an id stands once on a page, and every exercise has the same one": (
+        r'<section id="(exercise|solution)-content">',
+        r'<section class="\1-content">',
+    ),
     "a fold-out's name is its own text": (
         r'(<summary[^>]*?) aria-label="Toggle hidden content"',
         r"\1",
