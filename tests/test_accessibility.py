@@ -24,6 +24,10 @@ FAULTS = [
         '<div class="citation-list">\n<div class="citation" id="id2">',
     ),
     (
+        '<section id="exercise-content"></section><section id="solution-content"></section>',
+        '<section class="exercise-content"></section><section class="solution-content"></section>',
+    ),
+    (
         '<summary aria-label="Toggle hidden content">',
         "<summary>",
     ),
