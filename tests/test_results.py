@@ -105,7 +105,7 @@ class TestCollect:
         assert found.config == {"sizes": [2, 3, 5], "seeds": 2, "device": "cpu"}
         environment = found.environment
         assert environment["torch"] == torch.__version__
-        assert environment["modules"] == sources.modules_hash("asked.square")
+        assert environment["modules"] == sources.modules_hash("asked.square", "measure")
         assert environment["device"] == "cpu"
         assert environment["threads"] == 1
         assert environment["cpu"]
@@ -116,6 +116,7 @@ class TestCollect:
             (SOURCE, 6),
             (SOURCE, 0),
             (SOURCE.replace('"""How large', '"""How very large'), 0),
+            (SOURCE.replace('{"largest":', '{"largest_area":'), 0),
             (SOURCE.replace("size * size", "size ** 2"), 6),
         ]:
             square = asked.question(source=source)

@@ -73,7 +73,98 @@ def test_words_and_other_modules_do_not(package):
 
 def test_a_function_of_words_alone_is_still_code(package):
     (package / "third.py").write_text("def empty():\n    '''Nothing.'''\n")
-    assert "pass" in sources._code("asked.third")
+    before = sources.modules_hash("asked.third")
+    (package / "third.py").write_text("def empty():\n    pass\n")
+    assert sources.modules_hash("asked.third") == before
+    (package / "third.py").write_text("def other():\n    pass\n")
+    assert sources.modules_hash("asked.third") != before
+
+
+EXPERIMENT = """
+import asked.near
+import asked.deep.far as far, asked.unrelated
+from asked import late, third
+from asked.relative import *
+
+WIDTH = {"rnn": 3}
+WIDTH["gru"] = 5
+OTHER = 7
+print("set up", late.value)
+
+class Model:
+    size = WIDTH["rnn"]
+
+def build(model: Model = Model()):
+    return asked.near
+
+def measure(config, point):
+    return [build(), far.number]
+
+def findings(results):
+    return {"seven": OTHER, "three": third.number}
+
+if __name__ == "__main__":
+    from asked import question
+"""
+
+
+class TestOneFunction:
+    """Of the module itself, what one function reaches."""
+
+    def hash(self, package, source, function="measure"):
+        (package / "experiment.py").write_text(source)
+        return sources.modules_hash("asked.experiment", function)
+
+    @pytest.mark.parametrize(
+        ("old", "new"),
+        [
+            ("return [build(), ", "return [build(), 1, "),
+            ("return asked.near", "return asked.near or 1"),
+            ("class Model:", "class Model(object):"),
+            ('"rnn": 3', '"rnn": 4'),
+            ('["gru"] = 5', '["gru"] = 6'),
+            ("set up", "set"),
+            ("asked.deep.far as far", "asked.late as far"),
+            ("from asked.relative import *", ""),
+        ],
+    )
+    def test_what_it_reaches_counts(self, package, old, new):
+        assert old in EXPERIMENT
+        before = self.hash(package, EXPERIMENT)
+        assert self.hash(package, EXPERIMENT.replace(old, new)) != before
+
+    @pytest.mark.parametrize(
+        ("old", "new"),
+        [
+            ("OTHER = 7", "OTHER = 8"),
+            ('{"seven": OTHER,', '{"eight": OTHER,'),
+            ("import late, third", "import late"),
+            ("from asked import question", "pass"),
+        ],
+    )
+    def test_what_it_does_not_reach_does_not(self, package, old, new):
+        assert old in EXPERIMENT
+        before = self.hash(package, EXPERIMENT)
+        assert self.hash(package, EXPERIMENT.replace(old, new)) == before
+        whole = self.hash(package, EXPERIMENT, None)
+        assert self.hash(package, EXPERIMENT.replace(old, new), None) != whole
+
+    def test_modules_are_those_that_it_reaches(self, package):
+        source = EXPERIMENT.replace("asked.deep.far as far", "asked.late as far")
+        (package / "experiment.py").write_text(source)
+        reached = ["experiment", "late", "near", "relative", "third", "unrelated"]
+        found = sources.modules("asked.experiment", "measure")
+        assert found == [f"asked.{name}" for name in reached]
+        assert "asked.question" in sources.modules("asked.experiment")
+
+    def test_other_modules_count_whole(self, package):
+        before = self.hash(package, EXPERIMENT)
+        (package / "near.py").write_text(PACKAGE["near"] + "\nnever_used = 1\n")
+        assert self.hash(package, EXPERIMENT) != before
+
+    def test_missing_function_is_named(self, package):
+        with pytest.raises(ValueError, match=r"function: got 'fit'; expected one of .*'measure'"):
+            self.hash(package, EXPERIMENT, "fit")
 
 
 def test_module_without_a_source_is_named(package):

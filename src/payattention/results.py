@@ -108,7 +108,7 @@ def environment(experiment: ModuleType, config: Any, *, seconds: float) -> dict[
         "threads": 1,
         "date": datetime.date.today().isoformat(),
         "seconds": round(seconds, 1),
-        "modules": sources.modules_hash(experiment.__name__),
+        "modules": sources.modules_hash(experiment.__name__, "measure"),
     }
 
 
@@ -133,10 +133,12 @@ def collect(
     """Results of all points of the experiment, each kept in ``folder`` as it finishes.
 
     What was measured before by the same code with the same configuration is not
-    measured again. Raises ``SweepError`` when points fail; the others are kept.
+    measured again; the code is all that the experiment's ``measure`` reaches.
+    Raises ``SweepError`` when points fail; the others are kept.
     """
     question = experiment.__name__.rpartition(".")[2]
-    identity = f"{sources.modules_hash(experiment.__name__)} {torch.__version__}"
+    code = sources.modules_hash(experiment.__name__, "measure")
+    identity = f"{code} {torch.__version__}"
     runs = sweep.Sweep(experiment.__name__, config, experiment.points(config), identity)
     if getattr(experiment, "ALONE", False):
         workers = 1
