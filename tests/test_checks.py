@@ -348,6 +348,7 @@ def test_a_mistake_must_agree_on_every_case():
 
 def test_rounding_is_no_mistake():
     assert small_check()(lambda numbers: numbers + numbers + 1e-7)
+    assert not small_check()(lambda numbers: 2.001 * numbers)
     assert not small_check()(lambda numbers: numbers + numbers + 1e-4)
 
 

@@ -160,6 +160,13 @@ def test_fading_follows_gate_and_gap(opened):
     assert "A gate of 1 forgets nothing" in finding(figure)
 
 
+def test_the_question_asks_about_the_gate_as_it_is(opened):
+    figure = revealed(opened(), "fading")
+    slide(figure, "Kept at each step", 66)
+    figure.get_by_role("button", name="Guess again").click()
+    assert "A gate of 0.995" in figure.locator(".explorable-question").inner_text()
+
+
 def test_fading_inks_each_word_by_its_distance(opened):
     figure = revealed(opened(), "fading")
     slide(figure, "Steps since", 30)

@@ -340,7 +340,6 @@ function controls(model, text, drawAgain) {
     onInput: (at) => set("pairs", pairsAt(at)),
   });
   const guess = guessing({
-    question: say(text.question, { d: model.get("d_model") }),
     label: text.guess,
     reveal: text.reveal,
     max: PAIRS,
@@ -385,7 +384,8 @@ function render({ model, el }) {
     panel.guess.node.hidden = shown;
     for (const node of [panel.open, columns, key]) node.hidden = !shown;
     if (shown && hadFocus) panel.pairs.input.focus();
-    panel.guess.show(position(model.get("guess") || 8));
+    const question = say(text.question, { d: model.get("d_model") });
+    panel.guess.ask(question, position(model.get("guess") || 8));
     panel.pairs.show(position(model.get("pairs")));
     panel.size.input.value = model.get("d_model");
     canvas.replaceChildren(plot(model, text, width, draws).svg);

@@ -7,7 +7,8 @@ import {
 } from "./figure.mjs";
 
 const TEXT = {
-  question: "The gate keeps {kept} of the memory at every step. After how many steps is half gone?",
+  question:
+    "A gate of {gate} multiplies the memory at every step. After how many steps is half gone?",
   guess: "My guess:",
   reveal: "Show me",
   steps: "{steps} steps",
@@ -172,7 +173,8 @@ function inked(passage, text) {
     const beyond = gap - spans.length;
     further.textContent = beyond > 0 ? say(text.further, { steps: stepsText(beyond, text) }) : "";
   };
-  return { nodes: [element("p", { class: "explorable-label" }, text.passage), page, further], ink };
+  const label = { class: "explorable-label", "aria-hidden": "true" };
+  return { nodes: [element("p", label, text.passage), page, further], ink };
 }
 
 function tokenText(passage, gap, text) {
@@ -215,7 +217,6 @@ function controls(model, text) {
     onInput: (position) => set("gap", gapAt(position)),
   });
   const guess = guessing({
-    question: say(text.question, { kept: percent(model.get("gate")) }),
     label: text.guess,
     reveal: text.reveal,
     max: GAPS,
@@ -267,7 +268,8 @@ function render({ model, el }) {
     panel.guess.node.hidden = shown;
     panel.open.hidden = key.hidden = !shown;
     if (shown && hadFocus) panel.gate.input.focus();
-    panel.guess.show(nearest(model.get("guess") || 8, gapAt, GAPS));
+    const guess = nearest(model.get("guess") || 8, gapAt, GAPS);
+    panel.guess.ask(say(text.question, { gate: model.get("gate") }), guess);
     panel.gap.show(nearest(model.get("gap"), gapAt, GAPS));
     panel.gate.show(nearest(model.get("gate"), gateAt, GATES));
     chart = plot(model, text, width);

@@ -37,8 +37,8 @@ export function number(value) {
 /** A share of 1 as per cent, on one line: "100 %", "3.8 %", "0.0012 %". */
 export function percent(share) {
   const value = 100 * share;
-  if (value >= 99.95) return "100\u00a0%";
-  return `${value.toLocaleString("en", { maximumSignificantDigits: value >= 10 ? 3 : 2 })}\u00a0%`;
+  const digits = value >= 99 ? 4 : value >= 10 ? 3 : 2;
+  return `${value.toLocaleString("en", { maximumSignificantDigits: digits })}\u00a0%`;
 }
 
 /** A labelled native slider; `text(position)` is what is shown and read out. */
@@ -99,16 +99,16 @@ export function spoken() {
 }
 
 /** The reader's guess, asked for before anything is shown; `onReveal` when committed. */
-export function guessing({ question, label, reveal, max, position, text, onGuess, onReveal }) {
+export function guessing({ label, reveal, max, position, text, onGuess, onReveal }) {
   const control = slider({ label, max, position, text, onInput: onGuess });
-  const node = element(
-    "div",
-    { class: "explorable-guess" },
-    element("p", { class: "explorable-question" }, question),
-    control.node,
-    button(reveal, onReveal),
-  );
-  return { node, show: control.show };
+  const asked = element("p", { class: "explorable-question" });
+  const parts = [asked, control.node, button(reveal, onReveal)];
+  const node = element("div", { class: "explorable-guess" }, ...parts);
+  const ask = (question, at) => {
+    asked.textContent = question;
+    control.show(at);
+  };
+  return { node, ask };
 }
 
 /** A number from `domain` to a place in `range`; logarithmic when asked. */
