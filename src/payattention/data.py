@@ -207,12 +207,13 @@ def _windows(
 
 
 @cache
-def _dictionary() -> dict[str, tuple[tuple[str, ...], ...]]:
-    entries: dict[str, tuple[tuple[str, ...], ...]] = {}
+def _dictionary() -> dict[str, dict[str, tuple[tuple[str, ...], ...]]]:
+    splits: dict[str, dict[str, tuple[tuple[str, ...], ...]]] = {split: {} for split in SPLITS}
     for line in lzma.decompress(_asset("cmudict.txt.xz")).decode().splitlines():
         word, *phonemes = line.split()
+        entries = splits[_split_of(word)]
         entries[word] = (*entries.get(word, ()), tuple(phonemes))
-    return entries
+    return splits
 
 
 def pronunciations(split: str) -> dict[str, tuple[tuple[str, ...], ...]]:
@@ -225,7 +226,7 @@ def pronunciations(split: str) -> dict[str, tuple[tuple[str, ...], ...]]:
     (('AH0', 'T', 'EH1', 'N', 'SH', 'AH0', 'N'),)
     """
     _expect_split(split)
-    return {word: said for word, said in _dictionary().items() if _split_of(word) == split}
+    return dict(_dictionary()[split])
 
 
 def _split_of(word: str) -> str:
