@@ -144,7 +144,8 @@ class InlinePictures(SphinxPostTransform):
             except ValueError as error:
                 logger.warning("%s: %s", image["uri"], error, location=image)
                 continue
-            box = nodes.raw("", f'<div class="scroll-box">{svg}</div>', format="html")
+            # a span may stand in a paragraph too, where a picture may stand
+            box = nodes.raw("", f'<span class="scroll-box">{svg}</span>', format="html")
             box["classes"] += image["classes"]
             image.replace_self(box)
 

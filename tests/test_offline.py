@@ -13,6 +13,7 @@ from extensions import offline
         '<img alt="a" src="http://example.org/a.png">',
         '<link rel="stylesheet" href="https://fonts.example/css">',
         "<style>@import url('https://fonts.example/css');</style>",
+        '<style>@import "https://fonts.example/css";</style>',
         '<p style="background: url(https://example.org/a.png)">',
         '<iframe title="t" src="https://example.org/"></iframe>',
         '<object data="https://example.org/a.svg"></object>',
