@@ -15,6 +15,7 @@ from payattention.explorables.crowding import attention_numbers, expected_recall
 from payattention.explorables.fading import half_life, remaining
 
 LOADER = Path(__file__).parents[2] / "extensions" / "face" / "explorables-loader.js"
+AXE = Path(__file__).parent / "vendor" / "axe-core" / "axe.min.js"
 POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:"
 HOST = "http://book.test"
 
@@ -175,7 +176,11 @@ def test_fading_inks_each_word_by_its_distance(opened):
     assert left == pytest.approx([remaining(0.95, ago) for ago in range(len(left), 0, -1)])
     marked = figure.locator(".explorable-token")
     assert marked.count() == 1
-    assert marked.inner_text() == words.nth(words.count() - 8).inner_text()
+    eighth = words.nth(words.count() - 8)
+    assert marked.get_attribute("data-word") == eighth.get_attribute("data-word")
+    assert f"Of “{marked.get_attribute('data-word').rstrip('.,:;')}”, seen 8 steps ago" in finding(
+        figure
+    )
     slide(figure, "Steps since", 90)
     assert marked.count() == 0
     beyond = 512 - words.count()
@@ -371,3 +376,21 @@ def test_state_in_the_page_is_what_python_wrote(opened):
     page = opened()
     state = page.locator('figure[data-explorable="crowding"] script').text_content()
     assert json.loads(state) == Crowding(curves=COUNTED).static_state()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing(opened, theme):
+    page = opened()
+    page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    for name in bundle.names():
+        live(page, name)
+    assert violations(page) == []
+    for name in bundle.names():
+        revealed(page, name)
+    assert violations(page) == []
+
+
+def violations(page):
+    found = page.evaluate("axe.run('main').then((result) => result.violations)")
+    return [(fault["id"], fault["nodes"][0]["html"]) for fault in found]

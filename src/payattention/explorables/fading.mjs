@@ -160,7 +160,8 @@ const stepsText = (steps, text) =>
 
 /** The passage: each word in the ink that is left of it, the last word one step ago. */
 function inked(passage, text) {
-  const spans = passage.split(/\s+/).map((word) => element("span", {}, word));
+  // a picture of words, drawn by the style sheet: faint on purpose, and not there for a screen reader
+  const spans = passage.split(/\s+/).map((word) => element("span", { "data-word": word }));
   const page = element("p", { class: "explorable-passage", "aria-hidden": "true" });
   page.append(...spans.flatMap((span) => [span, " "]));
   const further = element("p", { class: "explorable-note" });
