@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+import itertools
 import json
 import math
 import re
@@ -119,6 +120,26 @@ def test_the_same_seed_draws_the_same_pairs():
         "[11, 12, 11].map((seed) => [...formulas.unitVectors(3, 5, formulas.uniforms(seed))])",
     )
     assert same == again != other
+
+
+def mulberry32(seed):
+    """Uniform numbers in (0, 1): Tommy Ettinger's 32-bit generator, in Python's whole numbers."""
+    while True:
+        seed = (seed + 0x6D2B79F5) % 2**32
+        t = (seed ^ seed >> 15) * (seed | 1) % 2**32
+        t ^= (t + (t ^ t >> 7) * (t | 61)) % 2**32
+        yield ((t ^ t >> 14) + 0.5) / 2**32
+
+
+@needs_node
+def test_generator_is_the_published_one():
+    drawn = javascript(
+        "crowding",
+        "(() => { const random = formulas.uniforms(7); "
+        "return Array.from({ length: 999 }, random); })()",
+    )
+    assert drawn == list(itertools.islice(mulberry32(7), 999))
+    assert sum(drawn) / 999 == pytest.approx(0.5, abs=0.03)
 
 
 def test_estimate_lies_near_what_is_counted():
