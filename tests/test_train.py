@@ -320,6 +320,24 @@ class TestResuming:
         assert training.run(net, checkpoint=checkpoint) == whole[1]
         assert equal(state(net), whole[0])
 
+    @pytest.mark.parametrize(("every", "lost"), [(1, 0), (3, 2), (4, 0), (5, 3), (9, 8)])
+    def test_only_the_steps_since_the_last_checkpoint_are_lost(self, tmp_path, every, lost):
+        checkpoint = Checkpoint(tmp_path / "run.safetensors", every=every)
+
+        def interrupt(share, records):
+            if share == 8 / 23:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            training.run(training.model(), on_step=interrupt, checkpoint=checkpoint)
+        heard = []
+        training.run(
+            training.model(),
+            on_step=lambda share, records: heard.append(share),
+            checkpoint=checkpoint,
+        )
+        assert len(heard) == 23 - 8 + lost
+
     def test_finished_training_is_not_repeated(self, whole, tmp_path):
         checkpoint = Checkpoint(tmp_path / "run.safetensors")
         training.run(training.model(), checkpoint=checkpoint)
