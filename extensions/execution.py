@@ -19,7 +19,11 @@ def is_draft(config: Config) -> bool:
 
 
 def configure(app: Sphinx, config: Config) -> None:
-    """Lift the cells' time limit for ``PAYATTENTION_FULL=1``, which runs full experiments."""
+    """Lift the cells' time limit for ``PAYATTENTION_FULL=1``, which runs full experiments.
+
+    Nobody watches the progress bars of a build, and none shall land on a page.
+    """
+    os.environ.setdefault("TQDM_DISABLE", "1")
     if is_on("PAYATTENTION_FULL"):
         config.nb_execution_timeout = NO_LIMIT
 

@@ -1,5 +1,6 @@
 """The switches that a reader sets in the environment."""
 
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -12,8 +13,10 @@ def test_a_full_run_has_no_time_limit(monkeypatch, value, on):
     monkeypatch.delenv("PAYATTENTION_FULL", raising=False)
     if value is not None:
         monkeypatch.setenv("PAYATTENTION_FULL", value)
+    monkeypatch.delenv("TQDM_DISABLE", raising=False)
     config = SimpleNamespace(nb_execution_timeout=300, nb_execution_mode="cache")
     execution.configure(None, config)
+    assert os.environ["TQDM_DISABLE"] == "1"
     assert config.nb_execution_timeout == (execution.NO_LIMIT if on else 300)
 
 

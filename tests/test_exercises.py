@@ -1,4 +1,4 @@
-"""Exercises of every chapter: each has a solution, which passes its check, and a start, which fails."""
+"""Exercises of every chapter: each has a solution that passes, and a start that does not."""
 
 import re
 from pathlib import Path

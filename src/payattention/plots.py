@@ -148,7 +148,7 @@ def dots(
     lines: dict[str, Line] | None = None,
     middle: str = "mean",
 ) -> Axes:
-    """A cross at each middle of the records, coloured as in `curves`: a live run over a stored one."""
+    """A cross at each middle, coloured as in `curves`: a live run upon a stored one."""
     lines = LINES if lines is None else lines
     for key in dict.fromkeys(results.column(by).tolist()):
         xs, middles, _, _ = _summary(results.where(**{by: key}), x, y, middle)

@@ -159,11 +159,17 @@ def _as_stored(config: Any) -> dict[str, Any]:
 
 
 def live(experiment: ModuleType) -> Results:
-    """Results of a run made now: the small one, or the full one where PAYATTENTION_FULL is 1."""
+    """Results of a run made now, on one thread: small, or full where PAYATTENTION_FULL is 1."""
     full = os.environ.get("PAYATTENTION_FULL") == "1"
     config = experiment.FULL if full else experiment.LIVE
     question = experiment.__name__.rpartition(".")[2]
-    return Results.from_records(question, experiment.run(config), config=_as_stored(config))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as in a stored run, which shares its machine with others
+    try:
+        records = experiment.run(config)
+    finally:
+        torch.set_num_threads(threads)
+    return Results.from_records(question, records, config=_as_stored(config))
 
 
 def recompute(question: str, *, store: Path = STORE) -> tuple[list[Record], list[Record]]:
