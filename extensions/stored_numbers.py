@@ -7,6 +7,7 @@ drift; this one cannot.
 """
 
 import importlib
+import re
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -18,6 +19,8 @@ from sphinx.util.docutils import SphinxRole
 
 from extensions import execution
 
+RAISED = "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"
+ORDINARY = str.maketrans(RAISED, "−0123456789")
 logger = logging.getLogger(__name__)
 
 
@@ -53,6 +56,16 @@ def look_up(reference: str) -> str:
     return found[name]
 
 
+def raised(text: str) -> list[nodes.Node]:
+    """The text with Unicode's raised digits as raised ordinary ones: fonts hold all of those."""
+    parts = re.split(f"([{RAISED}]+)", text)
+    return [
+        nodes.superscript("", part.translate(ORDINARY)) if odd % 2 else nodes.Text(part)
+        for odd, part in enumerate(parts)
+        if part
+    ]
+
+
 class NumberRole(SphinxRole):
     """Write a stored number; a draft shows the name of one that is not there yet."""
 
@@ -65,7 +78,7 @@ class NumberRole(SphinxRole):
             text = f"⟨{self.text}⟩"
             if not execution.is_draft(self.config):
                 logger.warning("%s", error, location=self.get_location())
-        return [nodes.inline(self.rawtext, text, classes=["stored-number"])], []
+        return [nodes.inline(self.rawtext, "", *raised(text), classes=["stored-number"])], []
 
 
 def setup(app: Sphinx) -> dict:

@@ -15,8 +15,8 @@ from payattention.records import Results
 
 
 @given(st.lists(st.floats(0, 300), min_size=1, max_size=9), st.floats(1, 20))
-def test_spread_keeps_the_order_and_the_gap(heights, gap):
-    placed = plots.spread(heights, gap=gap)
+def test_apart_keeps_the_order_and_the_gap(heights, gap):
+    placed = plots.apart(heights, gap=gap)
     order = sorted(range(len(heights)), key=lambda i: heights[i])
     steps = np.diff([placed[i] for i in order])
     assert (steps >= gap - 1e-6).all()
@@ -41,6 +41,63 @@ def test_curves_draw_means_and_bands():
     lows = axis.collections[0].get_paths()[0].vertices[:, 1]
     # t quantile 4.303, standard deviation 0.1, three runs
     assert lows.min() == pytest.approx(0.1 - 4.303 * 0.1 / np.sqrt(3), abs=1e-3)
+    plt.close("all")
+
+
+def test_curves_by_two_columns_draw_every_run():
+    records = [
+        {"memory": memory, "size": size, "pairs": pairs, "recalled": 0.1 * seed}
+        for memory, size in (("state", 4), ("state", 8), ("attention", 4))
+        for pairs in (4, 8)
+        for seed in range(3)
+    ]
+    results = Results.from_records("recall", records)
+    lines = {("state", d): plots.Line(f"{d}", "recurrence") for d in (4, 8)}
+    lines["attention", 4] = plots.LINES["attention"]
+    _, axis = plots.axes()
+    plots.curves(
+        axis,
+        results,
+        x="pairs",
+        y="recalled",
+        by=("memory", "size"),
+        lines=lines,
+        middle="median",
+        spread="runs",
+    )
+    assert [text.get_text() for text in axis.texts] == ["4", "8", "attention"]
+    means, runs = axis.get_lines()[:2]
+    np.testing.assert_allclose(means.get_ydata(), 0.1)
+    assert len(runs.get_ydata()) == 6 and not axis.collections
+    plots.dots(axis, results, x="pairs", y="recalled", by=("memory", "size"), lines=lines)
+    assert len(axis.get_lines()) == 9
+    plt.close("all")
+
+
+def test_geometric_means_of_one_run_and_of_many():
+    records = [{"layer": "rnn", "gap": 1, "norm": 1e-3}]
+    records += [{"layer": "rnn", "gap": 2, "norm": norm} for norm in (1e-2, 1e-4)]
+    _, axis = plots.axes()
+    made = Results.from_records("norms", records)
+    plots.curves(axis, made, x="gap", y="norm", by="layer", middle="geometric")
+    np.testing.assert_allclose(axis.get_lines()[0].get_ydata(), [1e-3, 1e-3])
+    plt.close("all")
+
+
+def test_measured_draws_the_bounds_it_was_given():
+    records = [{"length": n, "error": 0.1 * n, "low": 0.0, "high": 1.0} for n in (3, 2)]
+    _, axis = plots.axes()
+    made = Results.from_records("errors", records)
+    plots.measured(axis, made, x="length", y="error", line=plots.LINES["dictionary"])
+    np.testing.assert_allclose(axis.get_lines()[0].get_xdata(), [2, 3])
+    assert axis.collections[0].get_paths()[0].vertices[:, 1].max() == 1.0
+    plt.close("all")
+
+
+def test_log_axis_is_marked_where_it_was_measured():
+    _, axis = plots.axes()
+    plots.log_axis(axis, [64, 128, 64, 4096], every=2)
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["64", "4k"]
     plt.close("all")
 
 

@@ -37,6 +37,18 @@ def test_an_unknown_name_lists_the_known_ones(question):
         stored_numbers.look_up("stand_in.width")
 
 
+def test_powers_are_raised_in_every_font():
+    parts = stored_numbers.raised("10⁻¹² to 10³ of 2")
+    assert [type(part).__name__ for part in parts] == [
+        "Text",
+        "superscript",
+        "Text",
+        "superscript",
+        "Text",
+    ]
+    assert "".join(part.astext() for part in parts) == "10−12 to 103 of 2"
+
+
 def test_an_unknown_experiment_says_so():
     with pytest.raises(LookupError, match="no stored results for 'nobody_asked'"):
         stored_numbers.look_up("nobody_asked.slope")

@@ -5,8 +5,10 @@ which the site and the explorables read too. Import this module where there is m
 """
 
 import json
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -38,6 +40,7 @@ def colour(idea: str) -> str:
 STYLE = {
     "axes.edgecolor": colour("muted"),
     "axes.grid": True,
+    "mathtext.fontset": "dejavusans",
     "axes.labelcolor": colour("ink"),
     "axes.spines.right": False,
     "axes.spines.top": False,
@@ -111,31 +114,61 @@ def axes(columns: int = 1, *, height: float = 3.6, **settings) -> tuple[Figure, 
     return plt.subplots(1, columns, figsize=(7.2, height), layout="constrained", **settings)
 
 
+def log_axis(axis: Axes, values: Iterable[float], *, every: int = 1) -> Axes:
+    """The axis with a logarithmic x, marked at the measured values or at every nth of them."""
+    ticks = sorted(set(values))[::every]
+    axis.set_xscale("log")
+    axis.set_xticks(ticks, [_short(tick) for tick in ticks])
+    axis.minorticks_off()
+    return axis
+
+
+def _short(number: float) -> str:
+    """A count as a label: 4096 as 4k, in binary thousands.
+
+    >>> _short(512), _short(65536)
+    ('512', '64k')
+    """
+    return f"{number:g}" if number < 1024 else f"{number / 1024:g}k"
+
+
 def curves(
     axis: Axes,
     results: Results,
     *,
     x: str,
     y: str,
-    by: str,
-    lines: dict[str, Line] | None = None,
+    by: str | tuple[str, ...],
+    lines: Mapping[Any, Line] = LINES,
     middle: str = "mean",
+    spread: str = "band",
 ) -> Axes:
-    """One named line for each value of the column `by`, with a band for its uncertainty.
+    """One named line for each value of the column `by`, or for each combination of several columns.
 
     `middle` says what stands for several runs: their "mean", with its 95 % interval; their
-    "geometric" mean, likewise; or their "median", with their range.
+    "geometric" mean, likewise; or their "median", with their range. `spread` shows it as a "band",
+    or draws all "runs" as dots instead, which says more where outcomes are all or nothing.
     """
-    lines = LINES if lines is None else lines
     ends = []
-    for key in dict.fromkeys(results.column(by).tolist()):
-        xs, middles, lows, highs = _summary(results.where(**{by: key}), x, y, middle)
-        line = lines[key]
-        shade = colour(line.idea)
+    for key, chosen in _split(results, by):
+        line, shade = lines[key], colour(lines[key].idea)
+        xs, middles, lows, highs = _summary(chosen, x, y, middle)
         axis.plot(xs, middles, color=shade, linestyle=line.dashes, marker=line.marker)
-        axis.fill_between(xs, lows, highs, color=shade, alpha=0.15, linewidth=0)
+        if spread == "band":
+            axis.fill_between(xs, lows, highs, color=shade, alpha=0.15, linewidth=0)
+        else:
+            axis.plot(chosen.column(x), chosen.column(y), ".", color=shade, alpha=0.5)
         ends.append((line.name, shade, xs[-1], middles[-1]))
     return name_lines(axis, ends)
+
+
+def _split(results: Results, by: str | tuple[str, ...]) -> Iterator[tuple[Any, Results]]:
+    """The values of the column, or combinations of columns, and their records, in order."""
+    columns = (by,) if isinstance(by, str) else by
+    keys = zip(*(results.column(name).tolist() for name in columns), strict=True)
+    for key in dict.fromkeys(keys):
+        chosen = results.where(**dict(zip(columns, key, strict=True)))
+        yield (key[0] if isinstance(by, str) else key), chosen
 
 
 def dots(
@@ -144,14 +177,13 @@ def dots(
     *,
     x: str,
     y: str,
-    by: str,
-    lines: dict[str, Line] | None = None,
+    by: str | tuple[str, ...],
+    lines: Mapping[Any, Line] = LINES,
     middle: str = "mean",
 ) -> Axes:
     """A cross at each middle, coloured as in `curves`: a live run upon a stored one."""
-    lines = LINES if lines is None else lines
-    for key in dict.fromkeys(results.column(by).tolist()):
-        xs, middles, _, _ = _summary(results.where(**{by: key}), x, y, middle)
+    for key, chosen in _split(results, by):
+        xs, middles, _, _ = _summary(chosen, x, y, middle)
         axis.plot(xs, middles, "x", color=colour(lines[key].idea), markersize=8, zorder=3)
     return axis
 
@@ -194,7 +226,7 @@ def name_lines(axis: Axes, ends: list[tuple[str, str, float, float]]) -> Axes:
     axis.figure.canvas.draw()  # settles the limits, from which distances on the page follow
     heights = [axis.transData.transform((x, y))[1] for _, _, x, y in ends]
     gap = 1.15 * plt.rcParams["font.size"] * axis.figure.dpi / 72
-    places = spread(heights, gap=gap)
+    places = apart(heights, gap=gap)
     right = max(axis.transData.transform((x, y))[0] for _, _, x, y in ends)
     for (name, shade, _, _), place in zip(ends, places, strict=True):
         across, up = axis.transAxes.inverted().transform((right, place))
@@ -202,10 +234,10 @@ def name_lines(axis: Axes, ends: list[tuple[str, str, float, float]]) -> Axes:
     return axis
 
 
-def spread(heights: list[float], *, gap: float) -> list[float]:
+def apart(heights: list[float], *, gap: float) -> list[float]:
     """The heights, moved as little as their order allows so that neighbours stand `gap` apart.
 
-    >>> spread([10.0, 10.0, 50.0], gap=4)
+    >>> apart([10.0, 10.0, 50.0], gap=4)
     [8.0, 12.0, 50.0]
     """
     order = sorted(range(len(heights)), key=lambda i: heights[i])

@@ -36,8 +36,12 @@ def rnn_cell(x: Float[Tensor, "batch d_input"], h: State, w: CellWeights) -> Sta
     return torch.tanh(x @ w.weight_ih.T + w.bias_ih + h @ w.weight_hh.T + w.bias_hh)
 
 
-def lstm_cell(x: Float[Tensor, "batch d_input"], state: LSTMState, w: CellWeights) -> LSTMState:
-    """Next state (h, c) of the LSTM: one gate scales the old c, another adds to it."""
+def lstm_cell(
+    x: Float[Tensor, "batch d_input"],
+    state: LSTMState,
+    w: CellWeights,
+) -> LSTMState:
+    """Next state (h, c) of the LSTM: gates scale the old c, add to it, and show it."""
     h, c = state
     gates = x @ w.weight_ih.T + w.bias_ih + h @ w.weight_hh.T + w.bias_hh
     write, forget, candidate, show = gates.chunk(4, dim=-1)

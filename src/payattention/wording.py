@@ -29,12 +29,12 @@ def magnitude(number: float) -> str:
 
 
 def percent(share: float, *, digits: int = 0) -> str:
-    """A share as a percentage.
+    """A share as a percentage, whose sign does not leave its number at the end of a line.
 
     >>> percent(0.345), percent(0.9984, digits=1)
-    ('34 %', '99.8 %')
+    ('34\\xa0%', '99.8\\xa0%')
     """
-    return f"{100 * share:.{digits}f} %"
+    return f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%"
 
 
 def with_bounds(mean: float, low: float, high: float, *, digits: int = 2) -> str:

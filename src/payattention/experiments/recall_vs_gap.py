@@ -227,7 +227,7 @@ def findings(results: Results) -> dict[str, str]:
     sizes = results.column("parameters")
     results = tuned(results)
     found = {
-        "chance": wording.percent(1 / Recall(gap=1).symbols),
+        "chance": wording.percent(1 / Recall(gap=1).symbols, digits=1),
         "seeds": str(len(set(results.column("seed")))),
         "fewest_parameters": f"{int(min(sizes)):,}",
         "most_parameters": f"{int(max(sizes)):,}",

@@ -20,6 +20,10 @@ from payattention.shape import RecurrentShape
 from payattention.tasks import PairRecall
 
 TOLERANCE = {"recalled": 1e-6}
+UNTRAINED = {
+    "state": associative_memory.recalled_by_state,
+    "attention": associative_memory.recalled_by_attention,
+}
 
 
 @dataclass(frozen=True)
@@ -69,10 +73,7 @@ class LSTMReader(nn.Module):
 
 def points(config: Config) -> list[Record]:
     """The untrained memories of all seeds first; then one training each."""
-    untrained = [
-        {"memory": "outer products", "trained": False, "seed": seed}
-        for seed in range(config.untrained_seeds)
-    ]
+    untrained = [{"trained": False, "seed": seed} for seed in range(config.untrained_seeds)]
     sizes = [("state", d) for d in config.d_heads] + [("attention", min(config.d_heads))]
     trained = [
         {"memory": memory, "trained": True, "size": size, "pairs": pairs, "seed": seed}
@@ -105,14 +106,9 @@ def _untrained(config: Config, point: Record) -> list[Record]:
     for pairs in config.untrained_pairs:
         keys = associative_memory.unit_vectors(pairs, config.width, generator)
         values = associative_memory.unit_vectors(pairs, config.width, generator)
-        records.append(
-            {
-                "pairs": pairs,
-                "size": config.width,
-                "recalled": associative_memory.recalled_by_state(keys, values),
-                "recalled_by_attention": associative_memory.recalled_by_attention(keys, values),
-            }
-        )
+        for memory, recall in UNTRAINED.items():
+            sizes = {"memory": memory, "size": config.width, "pairs": pairs}
+            records.append(sizes | {"recalled": recall(keys, values)})
     return records
 
 
@@ -175,10 +171,8 @@ def findings(results: Results) -> dict[str, str]:
     }
     untrained = results.where(trained=False)
     found["untrained_seeds"] = str(len(set(untrained.column("seed"))))
-    for row in untrained.summary("recalled", by="pairs"):
-        found[f"outer_{row['pairs']}"] = wording.percent(row["mean"])
-    worst = min(untrained.column("recalled_by_attention"))
-    found["attention_worst"] = wording.percent(worst)
+    for row in untrained.summary("recalled", by=["memory", "pairs"]):
+        found[f"untrained_{row['memory']}_{row['pairs']}"] = wording.percent(row["mean"])
     for row in results.where(trained=True).summary("recalled", by=["memory", "size", "pairs"]):
         name = f"{row['memory']}_{row['size']}_{row['pairs']}"
         found[name] = wording.percent(row["mean"])
