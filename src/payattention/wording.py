@@ -28,6 +28,16 @@ def magnitude(number: float) -> str:
     return f"{number:.1f}" if number >= 0.1 else power_of_ten(number)
 
 
+def two_digits(number: float) -> str:
+    """A positive number with the two digits that a timing is worth.
+
+    >>> two_digits(3.62), two_digits(187.3), two_digits(12345.0)
+    ('3.6', '190', '12,000')
+    """
+    rounded = float(f"{number:.2g}")
+    return f"{rounded:,.0f}" if rounded >= 10 else f"{rounded:g}"
+
+
 def percent(share: float, *, digits: int = 0) -> str:
     """A share as a percentage, whose sign does not leave its number at the end of a line.
 

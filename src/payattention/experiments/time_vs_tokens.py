@@ -15,7 +15,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from payattention import linear_recurrence
+from payattention import linear_recurrence, wording
 from payattention import measure as clock
 from payattention.attention import CausalAttention
 from payattention.records import Record, Results
@@ -127,16 +127,16 @@ def findings(results: Results) -> dict[str, str]:
         found[f"{name}_slope"] = f"{slope(results, method, least=256).value:.1f}"
         for tokens in by_method[method]:
             ratio = by_method[method][tokens] / by_method["one matmul"][tokens]
-            found[f"{name}_over_matmul_{tokens}"] = f"{ratio:.2g}"
+            found[f"{name}_over_matmul_{tokens}"] = wording.two_digits(ratio)
     for tokens in by_method["attention"]:
         loop = by_method["linear loop"][tokens] / by_method["linear scan"][tokens]
         kernel = by_method["attention"][tokens] / by_method["lstm kernel"][tokens]
-        found[f"loop_over_scan_{tokens}"] = f"{loop:.2g}"
-        found[f"attention_over_kernel_{tokens}"] = f"{kernel:.2g}"
+        found[f"loop_over_scan_{tokens}"] = wording.two_digits(loop)
+        found[f"attention_over_kernel_{tokens}"] = wording.two_digits(kernel)
     for method in WRITERS:
         first, *_, last = sorted(by_method[method])
         growth = by_method[method][last] / by_method[method][first]
-        found[f"{method.replace(' ', '_')}_growth"] = f"{growth:.2g}"
+        found[f"{method.replace(' ', '_')}_growth"] = wording.two_digits(growth)
         found["shortest_past"], found["longest_past"] = f"{first:,}", f"{last:,}"
     return found
 
