@@ -41,6 +41,14 @@ def test_recalled_fractions(count, published):
     assert am.recalled_by_attention(*pairs(count, 64)) == 1.0
 
 
+def test_attention_must_be_sharp_to_tell_random_keys_apart():
+    keys, values = pairs(512, 64)
+    recalled = [
+        am.recalled_by_attention(keys, values, sharpness=sharpness) for sharpness in (1 / 8, 2, 4)
+    ]
+    assert recalled[0] < 0.05 and 0.05 < recalled[1] < 0.5 and recalled[2] == 1.0
+
+
 def test_nearest_is_by_value_not_by_position():
     values = torch.eye(5)
     answers = values[torch.tensor([3, 0, 4])] + 0.1

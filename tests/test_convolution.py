@@ -25,7 +25,18 @@ def test_reach_equals_the_formula(kernel, dilations):
 
 def test_reach_is_cut_at_the_sequence():
     model = CausalConvolution(3, kernel=2, dilations=[1, 2, 4]).double()
-    assert reach(model, tokens=5, d_model=3) <= 5
+    with torch.no_grad():
+        for layer in model.layers:
+            layer.weight.abs_()
+            layer.bias.fill_(10.0)
+    assert reach(model, tokens=5, d_model=3) == 5
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_reach_of_a_stack_as_it_is_initialised(seed):
+    torch.manual_seed(seed)
+    model = CausalConvolution(4, kernel=2, dilations=[1, 2, 4, 8, 16, 32]).double()
+    assert reach(model, tokens=70, d_model=4) == 64
 
 
 def test_reach_of_other_models():

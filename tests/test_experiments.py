@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from payattention import results
+from payattention import data, results
 from payattention.experiments import (
     error_vs_length,
     gradient_vs_gap,
@@ -15,6 +15,7 @@ from payattention.experiments import (
     recall_vs_pairs,
     time_vs_tokens,
 )
+from payattention.pronunciation import Speller, without_stress
 from payattention.records import Results
 from payattention.tasks import PairRecall
 
@@ -135,6 +136,44 @@ def test_lstm_reader_uses_every_pair():
         changed = values.clone()
         changed[:, pair] = (changed[:, pair] + 1) % task.value_symbols
         assert not torch.equal(reader(keys, changed, asked), logits)
+
+
+@pytest.mark.parametrize("memory", ["state", "attention"])
+def test_readers_learn_a_few_pairs(memory):
+    config = replace(recall_vs_pairs.FULL, steps=300, tests=500)
+    point = {"memory": memory, "trained": True, "size": 16, "pairs": 2, "seed": 0}
+    assert recall_vs_pairs.measure(config, point)[0]["recalled"] > 0.9
+
+
+def test_rates_are_among_the_best_where_all_were_tried():
+    made = results.read("recall_vs_gap").where(gap=recall_vs_gap.FULL.tuned_up_to)
+    for model, rate in recall_vs_gap.RATES.items():
+        means = {
+            row["learning_rate"]: row["mean"]
+            for row in made.where(model=model).summary("recalled", by="learning_rate")
+        }
+        assert means[rate] >= max(means.values()) - 0.02, (model, means)
+
+
+def test_open_gates_are_the_same_in_every_configuration():
+    first, second = (
+        gradient_vs_gap.build("gru_open", config, 0).weights.bias_ih
+        for config in (gradient_vs_gap.LIVE, gradient_vs_gap.FULL)
+    )
+    assert torch.equal(first, second)
+
+
+def test_joined_words_are_two_that_are_said_without_fault():
+    speller = Speller(data.speller_weights())
+    config = TINY[error_vs_length]
+    words, spoken = error_vs_length.joined(config, {"length": 8, "seed": 0}, speller)
+    known = error_vs_length.dictionary()
+    for word, accepted in zip(words, spoken, strict=True):
+        halves = word[:4], word[4:]
+        for half, said in zip(halves, speller.pronounce(halves), strict=True):
+            assert said in known[half]
+        first, second = (without_stress(known[half][0]) for half in halves)
+        assert (*first, *second) in accepted
 
 
 def test_state_numbers():

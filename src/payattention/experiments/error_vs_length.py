@@ -3,8 +3,8 @@
 The GRU encoder and decoder of the package g2p-en pronounces every plain word of CMUdict. Long words
 are also rarer, and the dictionary is very probably what the model was trained on, so a second set
 takes rarity out as well as it can: pairs of words that it pronounces without error one by one,
-joined into one. Errors are edits per phoneme against the closest accepted pronunciation, with
-stress marks for the dictionary and without for the joined words, whose stress nobody defines.
+joined into one. Errors are edits per phoneme against the closest accepted pronunciation; stress
+marks do not count, as nobody defines the stress of joined words.
 """
 
 import random
@@ -54,11 +54,10 @@ def measure(config: Config, point: Record) -> list[Record]:
     speller = Speller(data.speller_weights())
     if point["words_from"] == "dictionary":
         words = of_length(point["length"], config.words, point["seed"])
-        accepted = [dictionary()[word] for word in words]
-        said = speller.pronounce(words)
+        accepted = [[without_stress(p) for p in dictionary()[word]] for word in words]
     else:
         words, accepted = joined(config, point, speller)
-        said = [without_stress(phonemes) for phonemes in speller.pronounce(words)]
+    said = [without_stress(phonemes) for phonemes in speller.pronounce(words)]
     counts = np.array([phoneme_errors(*pair) for pair in zip(said, accepted, strict=True)])
     error, low, high = ratio_with_bounds(counts, config.resamples)
     return [

@@ -231,6 +231,8 @@ def findings(results: Results) -> dict[str, str]:
         "seeds": str(len(set(results.column("seed")))),
         "fewest_parameters": f"{int(min(sizes)):,}",
         "most_parameters": f"{int(max(sizes)):,}",
+        "steps": str(FULL.steps),
+        "batch": str(FULL.batch),
         "convolution_field": str(receptive_field(2, DILATIONS)),
     }
     for model in dict.fromkeys(results.column("model").tolist()):

@@ -46,7 +46,7 @@ class Config:
 
 
 FULL = Config()
-LIVE = replace(FULL, untrained_seeds=3, pairs=(4, 16, 64), d_heads=(8,), steps=300, lstm_pairs=())
+LIVE = replace(FULL, untrained_seeds=3, pairs=(4, 16, 64), d_heads=(8,), steps=200, lstm_pairs=())
 
 
 class LSTMReader(nn.Module):
@@ -167,6 +167,7 @@ def findings(results: Results) -> dict[str, str]:
     found = {
         "seeds": str(len(set(results.where(trained=True).column("seed")))),
         "lstm_size": str(FULL.lstm_d_hidden),
+        "steps": f"{FULL.steps:,}",
         "lstm_steps": f"{FULL.lstm_steps:,}",
     }
     untrained = results.where(trained=False)
@@ -176,6 +177,7 @@ def findings(results: Results) -> dict[str, str]:
     for row in results.where(trained=True).summary("recalled", by=["memory", "size", "pairs"]):
         name = f"{row['memory']}_{row['size']}_{row['pairs']}"
         found[name] = wording.percent(row["mean"])
+        found[f"{name}_numbers"] = f"{state_numbers(row):,}"
     return found
 
 
