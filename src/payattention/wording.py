@@ -54,3 +54,12 @@ def with_bounds(mean: float, low: float, high: float, *, digits: int = 2) -> str
     '1.00 (0.91 to 1.08)'
     """
     return f"{mean:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def percent_with_bounds(mean: float, low: float, high: float) -> str:
+    """A share as a percentage, and its confidence bounds.
+
+    >>> percent_with_bounds(0.24, 0.204, 0.281)
+    '24\\xa0% (20 to 28)'
+    """
+    return f"{percent(mean)} ({100 * low:.0f} to {100 * high:.0f})"

@@ -126,11 +126,15 @@ def findings(results: Results) -> dict[str, str]:
     dictionary = results.where(words_from="dictionary")
     found = {"words": f"{int(sum(dictionary.column('words'))):,}"}
     for record in dictionary.records():
-        found[f"dictionary_{record['length']}"] = wording.percent(record["error"])
+        found[f"dictionary_{record['length']}"] = wording.percent_with_bounds(
+            record["error"], record["low"], record["high"]
+        )
         found[f"right_{record['length']}"] = wording.percent(record["right"])
         found[f"words_{record['length']}"] = f"{record['words']:,}"
     for row in results.where(words_from="joined").summary("error", by="length"):
-        found[f"joined_{row['length']}"] = wording.percent(row["mean"])
+        found[f"joined_{row['length']}"] = wording.percent_with_bounds(
+            row["mean"], row["low"], row["high"]
+        )
     return found
 
 

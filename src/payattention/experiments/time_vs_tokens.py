@@ -145,7 +145,8 @@ def findings(results: Results) -> dict[str, str]:
     by_method = {m: dict(zip(*medians(results, m), strict=True)) for m in READERS + WRITERS}
     for method in READERS:
         name = method.replace(" ", "_")
-        found[f"{name}_slope"] = f"{slope(results, method, least=FITTED_FROM).value:.1f}"
+        fit = slope(results, method, least=FITTED_FROM)
+        found[f"{name}_slope"] = wording.with_bounds(fit.value, fit.low, fit.high, digits=1)
         for tokens in by_method[method]:
             ratio = by_method[method][tokens] / by_method["one matmul"][tokens]
             found[f"{name}_over_matmul_{tokens}"] = wording.two_digits(ratio)
