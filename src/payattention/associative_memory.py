@@ -24,7 +24,7 @@ def unit_vectors(count: int, d_model: int, generator: torch.Generator) -> Vector
 
 
 def write(keys: Vectors, values: Vectors) -> Float[Tensor, "d_model d_model"]:
-    """The state S that holds all pairs, the sum of k v^T: as large for one as for a million."""
+    """The state that holds all pairs: the sum of their outer products."""
     return keys.T @ values
 
 

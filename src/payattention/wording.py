@@ -31,11 +31,13 @@ def magnitude(number: float) -> str:
 def two_digits(number: float) -> str:
     """A positive number with the two digits that a timing is worth.
 
-    >>> two_digits(3.62), two_digits(187.3), two_digits(12345.0)
-    ('3.6', '190', '12,000')
+    >>> two_digits(0.653), two_digits(1.02), two_digits(187.3), two_digits(12345.0)
+    ('0.65', '1.0', '190', '12,000')
     """
     rounded = float(f"{number:.2g}")
-    return f"{rounded:,.0f}" if rounded >= 10 else f"{rounded:g}"
+    if rounded >= 10:
+        return f"{rounded:,.0f}"
+    return f"{rounded:.1f}" if rounded >= 1 else f"{rounded:g}"
 
 
 def percent(share: float, *, digits: int = 0) -> str:

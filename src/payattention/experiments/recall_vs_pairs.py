@@ -74,7 +74,8 @@ class LSTMReader(nn.Module):
 def points(config: Config) -> list[Record]:
     """The untrained memories of all seeds first; then one training each."""
     untrained = [{"trained": False, "seed": seed} for seed in range(config.untrained_seeds)]
-    sizes = [("state", d) for d in config.d_heads] + [("attention", min(config.d_heads))]
+    sizes = [("state", d) for d in config.d_heads]
+    sizes += [("attention", d) for d in sorted(config.d_heads)[:2]]
     trained = [
         {"memory": memory, "trained": True, "size": size, "pairs": pairs, "seed": seed}
         for memory, size in sizes
