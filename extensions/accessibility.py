@@ -33,6 +33,10 @@ PATCHES = {
         r'<section id="(exercise|solution)-content">',
         r'<section class="\1-content">',
     ),
+    "the space before a link is no part of the link": (
+        r"(Solution to)(<a [^>]*>) ",
+        r"\1 \2",
+    ),
     "a fold-out's name is its own text": (
         r'(<summary[^>]*?) aria-label="Toggle hidden content"',
         r"\1",

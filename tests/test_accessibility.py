@@ -28,6 +28,10 @@ FAULTS = [
         '<section class="exercise-content"></section><section class="solution-content"></section>',
     ),
     (
+        'Solution to<a class="reference" href="#x"> Exercise 1</a>',
+        'Solution to <a class="reference" href="#x">Exercise 1</a>',
+    ),
+    (
         '<summary aria-label="Toggle hidden content">',
         "<summary>",
     ),

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from payattention import plots
+from payattention.experiments import gradient_vs_gap, recall_vs_gap, time_vs_tokens
 from payattention.records import Results
 
 
@@ -115,5 +116,19 @@ def test_style_uses_the_palette_alone():
 
 
 def test_every_line_has_a_colour_of_its_idea():
-    styles = [(line.idea, line.dashes, line.marker) for line in plots.LINES.values()]
-    assert {idea for idea, _, _ in styles} <= set(plots.PALETTE)
+    assert {line.idea for line in plots.LINES.values()} <= set(plots.PALETTE)
+
+
+@pytest.mark.parametrize(
+    "figure",
+    [
+        gradient_vs_gap.LAYERS,
+        tuple(recall_vs_gap.WIDTHS),
+        time_vs_tokens.READERS,
+        time_vs_tokens.WRITERS,
+        ("dictionary", "joined"),
+    ],
+)
+def test_lines_of_one_figure_can_be_told_apart(figure):
+    lines = [plots.LINES[name] for name in figure]
+    assert len({(line.idea, line.dashes, line.marker) for line in lines}) == len(lines)
