@@ -113,6 +113,19 @@ def test_memory_gate_keeps_the_share_that_it_says(cell):
     torch.testing.assert_close(after, 0.5 * torch.sigmoid(torch.tensor(2.0)).expand(1, 7))
 
 
+def test_what_an_lstm_keeps_is_not_drowned_by_what_it_writes():
+    """The input gate is closed by as much as the forget gate is open."""
+    a = layer("lstm")
+    with torch.no_grad():
+        for parameter in a.parameters():
+            parameter.zero_()
+        a.weights.bias_ih[14:21] = 1.0  # what the candidate would write is tanh(1)
+    recurrence.set_memory_gate(a, torch.full((7,), 2.0))
+    _, c = a.step(torch.zeros(1, 5), (torch.zeros(1, 7), torch.full((1, 7), 0.5)))
+    open_gate, written = torch.sigmoid(torch.tensor(2.0)), torch.tanh(torch.tensor(1.0))
+    torch.testing.assert_close(c, (open_gate * 0.5 + (1 - open_gate) * written).expand(1, 7))
+
+
 def test_gates_need_a_gate():
     with pytest.raises(ValueError, match="plain 'rnn' has no gate"):
         recurrence.set_memory_gate(layer("rnn"), torch.zeros(7))
