@@ -15,7 +15,7 @@ def test_attend_equals_sdpa(causal):
     v = torch.randn(2, 11, 7, generator=generator)
     mask = attention.causal_mask(11) if causal else None
     ours = attention.attend(q, k, v, mask)
-    theirs = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    theirs = F.scaled_dot_product_attention(q, k, v, is_causal=causal)
     torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=0)
 
 
