@@ -108,17 +108,6 @@ class Results:
         columns = {name: [values[row] for row in rows] for name, values in self.columns.items()}
         return dataclasses.replace(self, columns=columns)
 
-    def rename(self, **names: str) -> "Results":
-        """The same records with columns renamed, old name to new.
-
-        >>> Results("which", {"a": [1]}).rename(a="b").records()
-        [{'b': 1}]
-        """
-        for name in names:
-            self._values(name)
-        columns = {names.get(name, name): values for name, values in self.columns.items()}
-        return dataclasses.replace(self, columns=columns)
-
     def summary(
         self, value: str, *, by: str | Sequence[str], confidence: float = 0.95
     ) -> list[Record]:
