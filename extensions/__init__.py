@@ -11,4 +11,5 @@ Each module is one extension, listed by name in ``_config.yml``:
 ``stored_numbers``       the role ``number``: prose takes its numbers from stored results
 ``mathematics``          prerendered by KaTeX where node is there, else a vendored MathJax
 ``execution``           full runs and drafts
+``security_policy``     each page names the scripts that it may run
 """

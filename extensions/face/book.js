@@ -11,6 +11,8 @@
   mark();
   addEventListener("resize", mark);
   document.fonts?.ready.then(mark);
+  for (const button of document.querySelectorAll("[data-print]"))
+    button.addEventListener("click", () => print());
   // fold-outs open for print, and close again
   let closed = [];
   addEventListener("beforeprint", () => {

@@ -135,6 +135,7 @@ class Log:
     foreign: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
+    violations: list[str] = field(default_factory=list)
     weights: dict[str, int] = field(default_factory=dict)
 
 
@@ -165,6 +166,12 @@ def watch(context, page) -> Log:
         if message.type in ("error", "warning"):
             log.complaints.append(f"{message.type}: {message.text}")
 
+    # before any script of the page, so that no report of its policy is missed
+    context.expose_function("reportViolation", lambda text: log.violations.append(text))
+    context.add_init_script(
+        "document.addEventListener('securitypolicyviolation', event =>"
+        " reportViolation(`${event.violatedDirective} ${event.blockedURI} ${event.sample}`))"
+    )
     context.route("**/*", route)
     page.on("response", answered)
     page.on("requestfailed", lambda request: log.failed.append(request.url))

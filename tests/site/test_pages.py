@@ -27,6 +27,7 @@ def test_asks_nobody_else_and_complains_of_nothing(visit, site, address, page_na
     page, log = visit(url)
     assert log.foreign == []
     assert log.failed == []
+    assert log.violations == []
     assert log.complaints == []
     assert page.title()
 
