@@ -147,6 +147,7 @@ class InlinePictures(SphinxPostTransform):
             # a span may stand in a paragraph too, where a picture may stand
             box = nodes.raw("", f'<span class="scroll-box">{svg}</span>', format="html")
             box["classes"] += image["classes"]
+            box["uri"], box["alt"] = image["uri"], "" if decoration else label  # for notebooks
             image.replace_self(box)
 
 

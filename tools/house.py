@@ -169,10 +169,13 @@ def book() -> None:
     """Execute every chapter and build the site into _build/html; a warning is an error."""
     ready()
     # A fresh start for pages: an incremental build does not repeat earlier warnings.
-    for stale in (SITE, BUILD / ".doctrees", BUILD / "jupyter_execute"):
+    for stale in (SITE, BUILD / ".doctrees", BUILD / "jupyter_execute", BUILD / "notebooks"):
         shutil.rmtree(stale, ignore_errors=True)
     keep_executed_notebooks_only_if_current()
     jupyter_book("-W", "--keep-going")
+    stale = stale_notebooks()
+    if stale:
+        print(f"\nNo longer what the chapters say: {', '.join(stale)} (make notebooks)")
     print(f"\nThe book: {SITE / 'index.html'} (or `make serve`)")
 
 
@@ -203,6 +206,11 @@ def jupyter_book(*options: str) -> None:
 def draft() -> None:
     """Build the prose alone, without executing a cell, into _build/draft."""
     ready()
+    prose()
+
+
+def prose(*options: str) -> Path:
+    """The folder of a build that runs no cells."""
     config = (ROOT / "_config.yml").read_text(encoding="utf-8")
     config, changes = re.subn(r"(?m)^( *execute_notebooks:).*$", r'\1 "off"', config)
     if changes != 1:
@@ -210,7 +218,34 @@ def draft() -> None:
     folder = BUILD / "draft"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "_config.yml").write_text(config, encoding="utf-8")
-    jupyter_book("--path-output", str(folder), "--config", str(folder / "_config.yml"))
+    jupyter_book(*options, "--path-output", str(folder), "--config", str(folder / "_config.yml"))
+    return folder / "_build"
+
+
+def notebooks() -> None:
+    """Write chapters/*.ipynb, the plain notebooks, from their sources; runs no cells."""
+    ready()
+    shutil.rmtree(BUILD / "draft", ignore_errors=True)  # a page left alone would keep its old one
+    made = prose("-W", "--keep-going") / "notebooks" / "chapters"
+    wanted = {file.name: file.read_bytes() for file in sorted(made.glob("*.ipynb"))}
+    for file in (ROOT / "chapters").glob("*.ipynb"):
+        if file.name not in wanted:
+            file.unlink()
+            print(f"deleted chapters/{file.name}")
+    for name, content in wanted.items():
+        target = ROOT / "chapters" / name
+        if not target.exists() or target.read_bytes() != content:
+            beside = target.with_suffix(".part")
+            beside.write_bytes(content)
+            beside.replace(target)
+            print(f"wrote chapters/{name}")
+
+
+def stale_notebooks() -> list[str]:
+    """Names of notebooks beside the chapters that are not what the last build made."""
+    made = {file.name: file.read_bytes() for file in (BUILD / "notebooks/chapters").glob("*.ipynb")}
+    there = {file.name: file.read_bytes() for file in (ROOT / "chapters").glob("*.ipynb")}
+    return sorted(name for name in made | there if made.get(name) != there.get(name))
 
 
 def serve(port: str = "8000") -> None:
@@ -295,7 +330,7 @@ def help() -> None:
 VERBS = {
     verb.__name__.replace("_", "-"): verb
     for verb in (
-        *(book, draft, serve, lab, test, test_site, test_all),
+        *(book, draft, notebooks, serve, lab, test, test_site, test_all),
         *(lint, format, results, setup, clean, help),
     )
 }
