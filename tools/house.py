@@ -248,6 +248,18 @@ def stale_notebooks() -> list[str]:
     return sorted(name for name in made | there if made.get(name) != there.get(name))
 
 
+def pictures() -> None:
+    """Draw the chapters' SVGs as PNGs for the notebooks, where they have changed."""
+    ready()
+    run(VENV_PYTHON, "tools/pictures.py")
+
+
+def zip() -> None:
+    """Put the built site and the notebooks into one archive that needs no network."""
+    ready()
+    run(VENV_PYTHON, "tools/release.py", "zip")
+
+
 def serve(port: str = "8000") -> None:
     """Serve _build/html on this machine, at port 8000 or another: serve 8080."""
     if not (SITE / "index.html").exists():
@@ -282,6 +294,12 @@ def test_site(*arguments: str) -> None:
         book()
     named = any("tests/site" in argument for argument in arguments)
     run(VENV_PYTHON, "-m", "pytest", *([] if named else ["tests/site"]), *arguments)
+
+
+def test_notebooks(*arguments: str) -> None:
+    """Run the notebooks from an empty folder without the book; some: test-notebooks recurrence."""
+    ready()
+    run(VENV_PYTHON, "tools/run_notebooks.py", *arguments)
 
 
 def test_all() -> None:
@@ -324,13 +342,14 @@ def clean() -> None:
 def help() -> None:
     """This list."""
     for name, verb in VERBS.items():
-        print(f"  {name:<10} {verb.__doc__.splitlines()[0]}")
+        print(f"  {name:<15} {verb.__doc__.splitlines()[0]}")
 
 
 VERBS = {
     verb.__name__.replace("_", "-"): verb
     for verb in (
-        *(book, draft, notebooks, serve, lab, test, test_site, test_all),
+        *(book, draft, notebooks, pictures, zip, serve, lab),
+        *(test, test_site, test_notebooks, test_all),
         *(lint, format, results, setup, clean, help),
     )
 }
