@@ -11,5 +11,9 @@ Each module is one extension, listed by name in ``_config.yml``:
 ``stored_numbers``       the role ``number``: prose takes its numbers from stored results
 ``mathematics``          prerendered by KaTeX where node is there, else a vendored MathJax
 ``execution``           full runs and drafts
+``claims``              every claim of the four articles, from one file
+``library_reference``   the reference from docstrings; chapters and functions link to each other
+``notebooks``           each chapter as a plain notebook, by ``plain_markdown`` and ``setup_cell``
+``discovery``           descriptions, social cards, a map of the site; addresses by ``address``
 ``security_policy``     each page names the scripts that it may run
 """

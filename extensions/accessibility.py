@@ -37,6 +37,10 @@ PATCHES = {
         r"(Solution to)(<a [^>]*>) ",
         r"\1 \2",
     ),
+    "the arrow beside a part of the contents needs a name": (
+        r'<summary>(<span class="toctree-toggle")',
+        r'<summary aria-label="Show the pages of this part">\1',
+    ),
     "a fold-out's name is its own text": (
         r'(<summary[^>]*?) aria-label="Toggle hidden content"',
         r"\1",

@@ -17,7 +17,7 @@ from sphinx.util import logging
 
 import payattention
 from extensions import address, assets, setup_cell
-from extensions.plain_markdown import Block, Code, Picture, Writer
+from extensions.plain_markdown import Block, Code, Picture, Writer, escaped
 
 logger = logging.getLogger(__name__)
 
@@ -119,6 +119,8 @@ def linked(source: str) -> str:
     >>> linked("A. B. Title. 2020. arXiv:2001.00001.")
     'A. B. Title. 2020. [arXiv:2001.00001](https://arxiv.org/abs/2001.00001).'
     """
+    said, *address = re.split(r" (?=doi:|arXiv:|URL:)", source, maxsplit=1)
+    source = " ".join([escaped(said), *address])  # an address is no text: nothing to escape
     source = re.sub(r"doi:(10\.\S+?)(\.?)$", r"[doi:\1](https://doi.org/\1)\2", source)
     source = re.sub(
         r"arXiv:(\d{4}\.\d{4,5})", r"[arXiv:\1](https://arxiv.org/abs/\1)", source, count=1
@@ -190,7 +192,7 @@ def export(app: Sphinx, pagename: str, templatename, context, doctree) -> None:
             logger.warning("notebook of %s: raw MyST %r", pagename, raw[0], location=pagename)
     target = folder(app) / f"{pagename}.ipynb"
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(as_text(made), encoding="utf8")
+    target.write_text(as_text(made), encoding="utf8", newline="\n")
 
 
 def offer(app: Sphinx, exception: Exception | None) -> None:

@@ -17,7 +17,7 @@ ADMONITIONS = (
     *(nodes.important, nodes.note, nodes.tip, nodes.warning),
 )
 SKIPPED = (nodes.comment, nodes.target, nodes.substitution_definition, nodes.system_message)
-HIDDEN = ("desc", "index", "sd_tab_input", "toctree")
+HIDDEN = ("desc", "index", "meta", "sd_tab_input", "toctree")
 SPECIAL = re.compile(r"([\\`*_$]|\](?=[(\[]))")
 BLOCK_START = re.compile(r"^(\d*)(#+ |[-+.)] )")
 SOURCE = re.compile(
@@ -66,11 +66,11 @@ class Writer:
     def inline(self, node: nodes.Node) -> str:
         """The node's text with its emphasis, code, formulas and links."""
         if isinstance(node, nodes.Text):
-            return SPECIAL.sub(r"\\\1", html.escape(str(node), quote=False))
+            return escaped(str(node))
         if isinstance(node, nodes.literal):
             return code_span(node.astext())
         if isinstance(node, nodes.math):
-            return f"${node.astext().strip()}$"
+            return f"${plain_formula(node.astext())}$"
         if isinstance(node, nodes.image):
             return self.image(node)
         if isinstance(node, nodes.reference):
@@ -195,7 +195,7 @@ class Writer:
         yield Code(source.astext(), metadata)
         alt = metadata.get("mystnb", {}).get("image", {}).get("alt", "")
         if alt:
-            yield self.folded("The figure in words", [html.escape(alt, quote=False)])
+            yield self.folded("The figure in words", [escaped(alt)])
 
     def list(self, node: nodes.Element, depth: int) -> str:
         ordered, items = isinstance(node, nodes.enumerated_list), []
@@ -249,6 +249,25 @@ class Writer:
         """Blocks as one text, with code in fences."""
         parts = [fence(b.text, "python") if isinstance(b, Code) else b for b in body]
         return "\n\n".join(part for part in parts if part)
+
+
+def escaped(text: str) -> str:
+    """Text that Markdown shows as it is.
+
+    >>> escaped("$3 < a_b")
+    '\\\\$3 &lt; a\\\\_b'
+    """
+    return SPECIAL.sub(r"\\\1", html.escape(text, quote=False))
+
+
+def plain_formula(tex: str) -> str:
+    """A formula on one line, without the signs that a table or HTML would take for its own.
+
+    >>> plain_formula(r"|a| < \\|b\\|")
+    '\\\\vert a\\\\vert  \\\\lt  \\\\Vert b\\\\Vert'
+    """
+    names = {r"\|": r"\Vert ", "|": r"\vert ", "<": r"\lt ", ">": r"\gt "}
+    return re.sub(r"\\\||[|<>]", lambda sign: names[sign[0]], tex).strip()
 
 
 def source_address(title: str) -> str | None:

@@ -32,6 +32,11 @@ FAULTS = [
         'Solution to <a class="reference" href="#x">Exercise 1</a>',
     ),
     (
+        '<summary><span class="toctree-toggle" role="presentation">',
+        '<summary aria-label="Show the pages of this part">'
+        '<span class="toctree-toggle" role="presentation">',
+    ),
+    (
         '<summary aria-label="Toggle hidden content">',
         "<summary>",
     ),

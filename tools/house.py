@@ -241,6 +241,24 @@ def notebooks() -> None:
             print(f"wrote chapters/{name}")
 
 
+def address() -> None:
+    """Carry the repository's address from _config.yml into README, CITATION.cff and pyproject."""
+    where = r"https://github\.com/[\w.-]+/[\w.-]+"
+    config = (ROOT / "_config.yml").read_text(encoding="utf-8")
+    new = re.search(rf"(?m)^  url: ({where})$", config)
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    old = re.search(rf"(?m)^repository-code: ({where})$", citation)
+    if not new or not old:
+        sys.exit("expected `url:` in _config.yml and `repository-code:` in CITATION.cff")
+    for name in ("README.md", "CITATION.cff", "pyproject.toml"):
+        path = ROOT / name
+        text = path.read_text(encoding="utf-8")
+        if old[1] != new[1] and old[1] in text:
+            path.write_text(text.replace(old[1], new[1]), encoding="utf-8")
+            print(f"wrote {name}")
+    print("The notebooks take it too: make notebooks")
+
+
 def stale_notebooks() -> list[str]:
     """Names of notebooks beside the chapters that are not what the last build made."""
     made = {file.name: file.read_bytes() for file in (BUILD / "notebooks/chapters").glob("*.ipynb")}
@@ -348,7 +366,7 @@ def help() -> None:
 VERBS = {
     verb.__name__.replace("_", "-"): verb
     for verb in (
-        *(book, draft, notebooks, pictures, zip, serve, lab),
+        *(book, draft, notebooks, pictures, address, zip, serve, lab),
         *(test, test_site, test_notebooks, test_all),
         *(lint, format, results, setup, clean, help),
     )
