@@ -8,8 +8,10 @@ dates of the pages, and fails on a copy of the book without git.
 from pathlib import Path
 from xml.sax.saxutils import escape
 
+from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.config import Config
+from sphinxext import opengraph
 
 from extensions import address, assets
 
@@ -17,10 +19,22 @@ UNLISTED = ("genindex", "search", "py-modindex")
 """Pages that are made for looking up, not for being found."""
 
 
+first_words = opengraph.get_description
+
+
+def description(doctree: nodes.document, length: int, titles=frozenset()) -> str:
+    """What a page says of itself in its front matter; failing that, its first words."""
+    for meta in doctree.findall(nodes.meta):
+        if meta.get("name") == "description":
+            return meta["content"]
+    return first_words(doctree, length, titles)
+
+
 def configure(app: Sphinx, config: Config) -> None:
     """Let every page know where it will stand."""
     config.html_baseurl = address.site(config)
     config.ogp_site_url = config.html_baseurl
+    opengraph.get_description = description  # it knows no other way to say it once
 
 
 def site_map(site: str, pages: list[str]) -> str:

@@ -23,11 +23,12 @@ PICTURE = re.compile(r"\{(?:image|figure)\}\s+(figures/[\w-]+\.svg)")
 FONT_FACE = re.compile(r'@font-face \{[^}]*"Source Sans 3"[^}]*\}')
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 SCALE = 2
+ALWAYS = ("figures/mark.svg",)  # on the cards that messengers show
 
 
 def wanted(chapters: Path = CHAPTERS) -> list[Path]:
-    """The SVGs that stand in a chapter with cells."""
-    found = set()
+    """The SVGs that stand in a chapter with cells, and the book's mark."""
+    found = {chapters / name for name in ALWAYS if (chapters / name).exists()}
     for page in chapters.glob("*.md"):
         text = page.read_text(encoding="utf-8")
         if "\njupytext:" in text[:200]:
