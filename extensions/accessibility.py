@@ -37,6 +37,18 @@ PATCHES = {
         r"(Solution to)(<a [^>]*>) ",
         r"\1 \2",
     ),
+    "a signature's parameters are lines, no definitions without terms": (
+        r'(<span class="sig-paren">\(</span>)\s*<dl>\s*<dd>',
+        r'\1<span class="sig-line">',
+    ),
+    "a signature's next parameter": (
+        r'(</em>,)</dd>\s*<dd>(<em class="sig-param">)',
+        r'\1</span><span class="sig-line">\2',
+    ),
+    "the end of a signature's parameters": (
+        r'(</em>,)</dd>\s*</dl>\s*(<span class="sig-paren">\))',
+        r"\1</span>\2",
+    ),
     "the arrow beside a part of the contents needs a name": (
         r'<summary>(<span class="toctree-toggle")',
         r'<summary aria-label="Show the pages of this part">\1',

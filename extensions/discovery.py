@@ -15,7 +15,7 @@ from sphinxext import opengraph
 
 from extensions import address, assets
 
-UNLISTED = ("genindex", "search", "py-modindex")
+UNLISTED = ("genindex", "search")
 """Pages that are made for looking up, not for being found."""
 
 

@@ -32,6 +32,18 @@ FAULTS = [
         'Solution to <a class="reference" href="#x">Exercise 1</a>',
     ),
     (
+        '<span class="sig-paren">(</span>\n\n<dl>\n<dd><em class="sig-param">a</em>,',
+        '<span class="sig-paren">(</span><span class="sig-line"><em class="sig-param">a</em>,',
+    ),
+    (
+        'a</em>,</dd>\n<dd><em class="sig-param">b',
+        'a</em>,</span><span class="sig-line"><em class="sig-param">b',
+    ),
+    (
+        'b</em>,</dd>\n</dl>\n\n<span class="sig-paren">)</span>',
+        'b</em>,</span><span class="sig-paren">)</span>',
+    ),
+    (
         '<summary><span class="toctree-toggle" role="presentation">',
         '<summary aria-label="Show the pages of this part">'
         '<span class="toctree-toggle" role="presentation">',

@@ -37,6 +37,7 @@ def book(request, tmp_path_factory):
     config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf8"))
     config["sphinx"]["config"]["html_theme_options"]["logo"] = {"text": "Formulas"}
     config["html"].pop("favicon")
+    config["sphinx"]["config"]["ogp_social_cards"] = {"enable": False}
     shutil.copy(ROOT / "references.bib", folder)
     (folder / "_config.yml").write_text(yaml.safe_dump(config), encoding="utf8")
     (folder / "_toc.yml").write_text("format: jb-book\nroot: index\n", encoding="utf8")
