@@ -278,6 +278,12 @@ def zip() -> None:
     run(VENV_PYTHON, "tools/release.py", "zip")
 
 
+def pdf() -> None:
+    """Print the built site into one PDF, with Chromium."""
+    ready()
+    run(VENV_PYTHON, "tools/pdf.py")
+
+
 def serve(port: str = "8000") -> None:
     """Serve _build/html on this machine, at port 8000 or another: serve 8080."""
     if not (SITE / "index.html").exists():
@@ -366,7 +372,7 @@ def help() -> None:
 VERBS = {
     verb.__name__.replace("_", "-"): verb
     for verb in (
-        *(book, draft, notebooks, pictures, address, zip, serve, lab),
+        *(book, draft, notebooks, pictures, address, zip, pdf, serve, lab),
         *(test, test_site, test_notebooks, test_all),
         *(lint, format, results, setup, clean, help),
     )

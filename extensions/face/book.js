@@ -13,13 +13,18 @@
   document.fonts?.ready.then(mark);
   for (const button of document.querySelectorAll("[data-print]"))
     button.addEventListener("click", () => print());
-  // fold-outs open for print, and close again
+  // on paper everything is open and light; behind it, as it was before
+  const { dataset } = document.documentElement;
   let closed = [];
+  let theme;
   addEventListener("beforeprint", () => {
+    theme = dataset.theme;
+    dataset.theme = "light";
     closed = [...document.querySelectorAll("details:not([open])")];
     for (const details of closed) details.open = true;
   });
   addEventListener("afterprint", () => {
+    dataset.theme = theme;
     for (const details of closed) details.open = false;
   });
 })();
