@@ -326,6 +326,12 @@ def test_notebooks(*arguments: str) -> None:
     run(VENV_PYTHON, "tools/run_notebooks.py", *arguments)
 
 
+def lighthouse() -> None:
+    """Audit two pages with Lighthouse, from npm; three scores must be 100."""
+    ready()
+    run(VENV_PYTHON, "tools/lighthouse.py")
+
+
 def test_all() -> None:
     """Everything that CI runs: lint, test, book, test-site."""
     lint()
@@ -373,7 +379,7 @@ VERBS = {
     verb.__name__.replace("_", "-"): verb
     for verb in (
         *(book, draft, notebooks, pictures, address, zip, pdf, serve, lab),
-        *(test, test_site, test_notebooks, test_all),
+        *(test, test_site, test_notebooks, lighthouse, test_all),
         *(lint, format, results, setup, clean, help),
     )
 }
