@@ -110,7 +110,8 @@ def test_every_test_file_names_its_subject():
     subjects |= {
         path.stem for folder in ("tools", "extensions") for path in ROOT.glob(f"{folder}/*.py")
     }
-    subjects |= {"assets", "stored", "exercises"}  # data of the package; parts of every chapter
+    # data of the package; parts of every chapter; the sources
+    subjects |= {"assets", "stored", "exercises", "prose", "references"}
     named = {path.stem.removeprefix("test_") for path in (ROOT / "tests").glob("test_*.py")}
     assert named - subjects == set()
 

@@ -284,6 +284,20 @@ def pdf() -> None:
     run(VENV_PYTHON, "tools/pdf.py")
 
 
+def dist() -> None:
+    """Build the library's wheel and sdist into dist/, and try the wheel where nothing else is."""
+    ready()
+    shutil.rmtree(ROOT / "dist", ignore_errors=True)
+    run(VENV_PYTHON, "-m", "build", "--no-isolation", ".")
+    run(VENV_PYTHON, "tools/release.py", "try", *sorted((ROOT / "dist").glob("*.whl")))
+
+
+def release_check(tag: str = "") -> None:
+    """Say whether this tree may be released under its version: release-check v1.2.3."""
+    ready()
+    run(VENV_PYTHON, "tools/release.py", "check", *([tag] if tag else []))
+
+
 def serve(port: str = "8000") -> None:
     """Serve _build/html on this machine, at port 8000 or another: serve 8080."""
     if not (SITE / "index.html").exists():
@@ -345,6 +359,7 @@ def lint() -> None:
     ready()
     run(VENV_PYTHON, "-m", "ruff", "format", "--check", ".")
     run(VENV_PYTHON, "-m", "ruff", "check", ".")
+    run(VENV_PYTHON, "tools/workflows.py", *VERBS)
     run(VENV_PYTHON, "-m", "pytest", "-q", "tests/test_house.py")
 
 
@@ -378,7 +393,7 @@ def help() -> None:
 VERBS = {
     verb.__name__.replace("_", "-"): verb
     for verb in (
-        *(book, draft, notebooks, pictures, address, zip, pdf, serve, lab),
+        *(book, draft, notebooks, pictures, address, zip, pdf, serve, lab, dist, release_check),
         *(test, test_site, test_notebooks, lighthouse, test_all),
         *(lint, format, results, setup, clean, help),
     )

@@ -1,17 +1,36 @@
 """What a release is made of: its version is one, and its archive opens without a network.
 
-``python tools/release.py zip`` writes the archive of the built site and the notebooks;
-``python tools/release.py check v1.2.3`` says whether the tag may be released.
+python tools/release.py zip             the archive of the built site and the notebooks
+python tools/release.py check [v1.2.3]  whether the tag may be released
+python tools/release.py notes v1.2.3    what the changelog says of it
+python tools/release.py try WHEEL       import a wheel where nothing else is installed
+python tools/release.py version         the library's
 """
 
 import re
+import subprocess
 import sys
+import tempfile
+import venv
 import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 SITE = ROOT / "_build" / "html"
 TIME = (1980, 1, 1, 0, 0, 0)  # the same files give the same archive
+DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+# Runs where only the wheel is: arithmetic, and the data that must have travelled with it.
+TRIAL = """
+import importlib.metadata, importlib.resources, payattention
+from payattention.cost import operations
+from payattention.shape import GPT2_SMALL
+assert sum(operations.forward(GPT2_SMALL, tokens=1024).values()) == 291_648_307_200
+inside = importlib.resources.files(payattention)
+for name in ("py.typed", "palette.json", "stored", "assets", "explorables/figure.mjs"):
+    assert inside.joinpath(name).is_file() or any(inside.joinpath(name).iterdir()), name
+assert importlib.metadata.version("payattention") == payattention.__version__
+print("payattention", payattention.__version__)
+"""
 READ_ME = """Paying Attention {version}
 
 To read: open site/index.html in a browser. It needs no network.
@@ -35,18 +54,29 @@ def faults(tag: str) -> list[str]:
     citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     if not re.search(rf"^version: ['\"]?{re.escape(version())}['\"]?$", citation, re.MULTILINE):
         found.append(f"CITATION.cff: expected version: {version()}")
+    if not re.search(rf"^date-released: {DAY.pattern}$", citation, re.MULTILINE):
+        found.append("CITATION.cff: expected date-released: and a day, as 2026-11-22")
     if not notes(version()):
         found.append(f"CHANGELOG.md: expected a section ## {version()}")
+    elif not DAY.search(heading(version())):
+        found.append(f"CHANGELOG.md: expected the day of the release in {heading(version())!r}")
     if "/OWNER/" in (ROOT / "_config.yml").read_text(encoding="utf-8"):
         found.append("_config.yml: the repository's owner is still the placeholder OWNER")
     return found
 
 
+def heading(of: str) -> str:
+    """The changelog's heading of a version, '' where there is none."""
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    found = re.search(rf"^## {re.escape(of)}(?![\w.]).*$", text, re.MULTILINE)
+    return found[0] if found else ""
+
+
 def notes(of: str) -> str:
     """What the changelog says of a version."""
+    head = heading(of)
     text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    found = re.search(rf"^## {re.escape(of)}\b.*?$(.*?)(?=^## |\Z)", text, re.M | re.S)
-    return found[1].strip() if found else ""
+    return re.split(r"^## ", text.partition(head)[2], flags=re.M)[0].strip() if head else ""
 
 
 def archive(site: Path = SITE, target: Path | None = None) -> Path:
@@ -70,18 +100,43 @@ def archive(site: Path = SITE, target: Path | None = None) -> Path:
     return target
 
 
+def packed(wheel: Path) -> str:
+    """What a wheel says when it is imported alone: its name and version, '' where it fails.
+
+    Nothing that the library requires is there: what needs no torch must work without.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        venv.create(folder, with_pip=True)
+        programs = Path(folder) / ("Scripts" if sys.platform == "win32" else "bin")
+        python = [str(programs / "python"), "-I"]
+        pip = ["-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps"]
+        subprocess.run([*python, *pip, str(wheel.resolve())], check=True)
+        told = subprocess.run([*python, "-c", TRIAL], cwd=folder, capture_output=True, text=True)
+    if told.returncode:
+        print(told.stderr, file=sys.stderr)
+    return told.stdout.strip()
+
+
 def main(arguments: list[str]) -> int:
-    if arguments == ["zip"]:
-        made = archive()
-        print(f"{made}: {made.stat().st_size / 1e6:.1f} MB")
-        return 0
-    if len(arguments) == 2 and arguments[0] == "check":
-        for fault in faults(arguments[1]):
-            print(fault)
-        return int(bool(faults(arguments[1])))
-    if len(arguments) == 2 and arguments[0] == "notes":
-        print(notes(arguments[1].removeprefix("v")))
-        return 0
+    match arguments:
+        case ["zip"]:
+            made = archive()
+            print(f"{made}: {made.stat().st_size / 1e6:.1f} MB")
+            return 0
+        case ["check", *tags] if len(tags) < 2:
+            found = faults(tags[0] if tags else f"v{version()}")
+            print("\n".join(found) or f"v{version()} may be released.")
+            return int(bool(found))
+        case ["notes", tag]:
+            print(notes(tag.removeprefix("v")))
+            return 0
+        case ["try", wheel]:
+            told = packed(Path(wheel))
+            print(told)
+            return int(told != f"payattention {version()}")
+        case ["version"]:
+            print(version())
+            return 0
     print(__doc__)
     return 2
 
