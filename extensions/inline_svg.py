@@ -118,6 +118,22 @@ def frame(root: ElementTree.Element, label: str) -> None:
         root.set("aria-hidden", "true")
 
 
+SHORTEST = 40
+"""Characters of an alternative text: fewer can name a picture, and not say what it shows."""
+
+
+def fault_of_alt(alt: str) -> str | None:
+    """Why a text cannot stand for a picture, or None where it can.
+
+    >>> fault_of_alt("Figure of the loss")
+    "got 'Figure of the loss'; expected its finding, in a sentence of 40 characters or more"
+    """
+    text = " ".join(alt.split())
+    if len(text) < SHORTEST or re.match(r"(?i)(?:a |an |the )?(?:figure|image|picture) of ", text):
+        return f"got {text!r}; expected its finding, in a sentence of {SHORTEST} characters or more"
+    return None
+
+
 class InlinePictures(SphinxPostTransform):
     """Replace each image node of an SVG file by the picture itself."""
 
@@ -126,6 +142,10 @@ class InlinePictures(SphinxPostTransform):
     default_priority = 5
 
     def run(self, **kwargs) -> None:
+        for image in self.document.findall(nodes.image):
+            fault = fault_of_alt(image.get("alt", ""))
+            if fault and "decoration" not in image["classes"]:
+                logger.warning("alt of %s: %s", image["uri"], fault, location=image)
         images = [n for n in self.document.findall(nodes.image) if n["uri"].endswith(".svg")]
         for number, image in enumerate(images, start=1):
             path = Path(self.app.srcdir) / image["uri"]
@@ -133,8 +153,6 @@ class InlinePictures(SphinxPostTransform):
                 continue  # Sphinx has warned
             decoration = "decoration" in image["classes"]
             label = " ".join(image.get("alt", "").split())
-            if not label and not decoration:
-                logger.warning("%s has no alternative text", image["uri"], location=image)
             try:
                 svg = inline(
                     path.read_text(encoding="utf8"),

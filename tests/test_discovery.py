@@ -1,12 +1,13 @@
 """Descriptions come from the page; the map of the site holds what is to be found."""
 
 from docutils import nodes
+from docutils.utils import new_document
 
 from extensions import discovery
 
 
 def page(*children):
-    tree = nodes.document(None, None)
+    tree = new_document("page")
     tree += [*children]
     return tree
 

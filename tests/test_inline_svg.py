@@ -1,12 +1,16 @@
 """Pictures in the page: unique ids, the palette's variables, one name, no rules of their own."""
 
+import io
 import re
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from sphinx.application import Sphinx
 
 from extensions import inline_svg, palette_css
 
+ROOT = Path(__file__).resolve().parents[1]
 DRAWING = """<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"
      width="72pt" height="36pt" viewBox="0 0 72 36">
   <metadata>who and when</metadata>
@@ -104,3 +108,37 @@ def test_matplotlib_pictures_are_read():
     assert "var(--pa-recurrence)" in text
     assert "DejaVu" not in text
     assert set(re.findall(r"url\(#([^)]+)\)", text)) <= set(re.findall(r'id="([^"]+)"', text))
+
+
+@pytest.mark.parametrize(
+    "alt",
+    [
+        "",
+        "loss.png",
+        "Figure of how the loss falls with the number of tokens",
+        "Loss against tokens.",
+    ],
+)
+def test_a_text_that_does_not_say_the_finding_is_refused(alt):
+    assert inline_svg.fault_of_alt(alt).startswith(f"got {alt!r}; expected its finding")
+
+
+def test_a_sentence_that_says_it_is_enough():
+    assert inline_svg.fault_of_alt("The loss falls along a straight line up to 64 tokens.") is None
+
+
+def test_a_build_refuses_a_figure_of_a_cell_without_its_text(tmp_path):
+    """A page whose cell draws: with a text it builds, without one it does not."""
+    page = (ROOT / "tests" / "page_with_a_figure.md").read_text(encoding="utf8")
+    (tmp_path / "conf.py").write_text(
+        "extensions = ['myst_nb', 'extensions.inline_svg']\nhtml_theme = 'basic'\n"
+        "nb_execution_mode = 'force'\nexclude_patterns = ['_build']\n"
+    )
+    told = []
+    for name, text in (("with", page), ("without", page.replace("alt:", "name:"))):
+        (tmp_path / "index.md").write_text(text, encoding="utf8")
+        build, warnings = tmp_path / "_build" / name, io.StringIO()
+        folders = (tmp_path, tmp_path, build, build / "trees", "html")
+        Sphinx(*folders, status=None, warning=warnings).build()
+        told.append("expected its finding" in warnings.getvalue())
+    assert told == [False, True]
