@@ -157,10 +157,37 @@ class TestOneFunction:
         assert found == [f"asked.{name}" for name in reached]
         assert "asked.question" in sources.modules("asked.experiment")
 
-    def test_other_modules_count_whole(self, package):
+    @pytest.mark.parametrize(
+        ("module", "source", "counts"),
+        [
+            ("late", "value = 2", True),
+            ("late", "value = 1\nnever_asked = 1", False),
+            ("late", "base = 1\nvalue = base", True),
+            ("late", "value = 1\nprint('imported')", True),  # a call may do anything
+            ("late", "exec('value = 1')", True),
+            ("near", PACKAGE["near"] + "\nanother = 1", True),  # returned whole by build
+            ("relative", "value = 1\nanother = 1", True),  # a star asks for all
+            ("deep/far", "number = 1\nanother = 1", False),
+            ("deep/far", "number = 2\n", True),
+            ("unrelated", "number = 1\nanother = 1", True),  # by its whole path: all of it
+            ("third", "number = 4", False),
+        ],
+    )
+    def test_of_other_modules_what_is_asked_counts(self, package, module, source, counts):
         before = self.hash(package, EXPERIMENT)
-        (package / "near.py").write_text(PACKAGE["near"] + "\nnever_used = 1\n")
-        assert self.hash(package, EXPERIMENT) != before
+        (package / f"{module}.py").write_text(source)
+        assert (self.hash(package, EXPERIMENT) != before) is counts
+
+    def test_what_a_name_reaches_in_a_third_module_counts(self, package):
+        source = "from asked import middle\ndef measure(config, point):\n    return middle.use()\n"
+        middle = "from asked.third import number, other\ndef use():\n    return number\nx = other\n"
+        (package / "middle.py").write_text(middle)
+        (package / "third.py").write_text("number = 3\nother = 4\n")
+        before = self.hash(package, source)
+        (package / "third.py").write_text("number = 3\nother = 5\n")
+        assert self.hash(package, source) == before
+        (package / "third.py").write_text("number = 2\nother = 5\n")
+        assert self.hash(package, source) != before
 
     def test_missing_function_is_named(self, package):
         with pytest.raises(ValueError, match=r"function: got 'fit'; expected one of .*'measure'"):

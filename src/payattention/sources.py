@@ -1,9 +1,10 @@
 """Which code a result stands on: a hash that changes when the code does.
 
 Only what runs counts: comments, docstrings and layout do not, nor do the modules
-that carry records about without computing them. Of the module that is asked about
-only what one function reaches may be counted: an experiment's findings can then be
-said in other words without measuring again.
+that carry records about without computing them. Of an experiment and of the modules
+that it imports, what one function reaches by name may be counted alone: findings can
+then be said in other words, and a module can grow, without measuring again. What a
+decorator or ``getattr`` reaches by other ways than a name is not seen.
 """
 
 import ast
@@ -25,7 +26,7 @@ CARRIERS = {
 def modules(name: str, function: str | None = None) -> list[str]:
     """Names of the module and of all in this package that it imports, directly or not, sorted.
 
-    With a function's name, what that function does not reach in its module is left out.
+    With a function's name, what that function does not reach is left out.
     """
     return sorted(_trees(name, function))
 
@@ -42,18 +43,34 @@ def modules_hash(name: str, function: str | None = None) -> str:
     return digest.hexdigest()[:16]
 
 
+Names = frozenset[str] | None
+"""What is asked of a module: some of its names, or (None) all of it."""
+
+
 def _trees(name: str, function: str | None) -> dict[str, ast.Module]:
+    asked: dict[str, Names] = {}
     found: dict[str, ast.Module] = {}
-    waiting = [name]
+    waiting: list[tuple[str, Names]] = [(name, function and frozenset([function]))]
     while waiting:
-        module = waiting.pop()
-        if module not in found.keys() | CARRIERS:
-            tree = _without_docstrings(ast.parse(_path(module).read_text(encoding="utf-8")))
-            if module == name and function is not None:
-                tree = _reached(tree, function)
-            found[module] = tree
-            waiting.extend(_imported(module, tree))
+        module, names = waiting.pop()
+        if module in CARRIERS:
+            continue
+        if function is None:
+            names = None
+        known = asked.get(module, frozenset())
+        names = None if names is None or known is None else known | names
+        if module in asked and names == known:
+            continue
+        asked[module] = names
+        found[module] = tree = _tree(module, names, strict=module == name)
+        waiting.extend(_imported(module, tree))
     return found
+
+
+def _tree(module: str, names: Names, *, strict: bool) -> ast.Module:
+    """The module's code, or what of it some names reach."""
+    tree = _without_docstrings(ast.parse(_path(module).read_text(encoding="utf-8")))
+    return tree if names is None else _reached(tree, names, strict=strict)
 
 
 def _path(module: str) -> Path:
@@ -73,26 +90,28 @@ def _without_docstrings(tree: ast.Module) -> ast.Module:
     return tree
 
 
-def _reached(tree: ast.Module, function: str) -> ast.Module:
-    """The statements of the module whose names the function uses, directly or not.
+def _reached(tree: ast.Module, names: frozenset[str], *, strict: bool) -> ast.Module:
+    """The statements of the module that the names reach, directly or not.
 
-    A statement that binds no name, such as a call, may have any effect: it stays.
+    A statement that binds no name, such as a call, may have any effect: it stays. Where a
+    name is bound in a way that is not seen here, all stays; ``strict`` refuses such a name.
     """
     parts = [part for part in _parted(tree.body) if not _is_main(part)]
     binding: dict[str, list[ast.stmt]] = {}
     for part in parts:
         for name in _bound(part):
             binding.setdefault(name, []).append(part)
-    if function not in binding:
-        raise ValueError(f"function: got {function!r}; expected one of {sorted(binding)}")
+    missing = names - binding.keys()
+    if missing and strict:
+        raise ValueError(f"function: got {min(missing)!r}; expected one of {sorted(binding)}")
     kept: list[ast.stmt] = []
-    waiting = [*binding[function], *(part for part in parts if not _bound(part))]
+    waiting = [part for part in parts if missing or names & _bound(part) or not _bound(part)]
     while waiting:
         part = waiting.pop()
         if part not in kept:
             kept.append(part)
-            names = {node.id for node in ast.walk(part) if isinstance(node, ast.Name)}
-            waiting.extend(other for name in names & binding.keys() for other in binding[name])
+            used = {node.id for node in ast.walk(part) if isinstance(node, ast.Name)}
+            waiting.extend(other for name in used & binding.keys() for other in binding[name])
     return ast.Module([part for part in parts if part in kept], type_ignores=[])
 
 
@@ -128,21 +147,45 @@ def _bound(statement: ast.stmt) -> set[str]:
     return set()
 
 
-def _imported(module: str, tree: ast.Module) -> Iterator[str]:
-    """Modules of this package that the tree imports, wherever in it."""
+def _imported(module: str, tree: ast.Module) -> Iterator[tuple[str, Names]]:
+    """Modules of this package that the tree imports, wherever in it, and what it asks of each."""
     path = _path(module)
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            for alias in node.names:  # import a.b.c as c
+                names = _attributes(tree, alias.asname) if alias.asname else None
+                yield from _asked(alias.name, names)
         elif isinstance(node, ast.ImportFrom):
             base = "." * node.level + (node.module or "")
             base = importlib.util.resolve_name(base, package)
-            names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
-        else:
-            continue
-        for name in names:
-            yield from (part for part in _parts(name) if _is_module(part))
+            for alias in node.names:
+                inner = f"{base}.{alias.name}"
+                if _is_module(inner):  # from a.b import c, a module
+                    yield from _asked(inner, _attributes(tree, alias.asname or alias.name))
+                else:
+                    names = None if alias.name == "*" else frozenset([alias.name])
+                    yield from _asked(base, names)
+
+
+def _attributes(tree: ast.Module, module: str) -> Names:
+    """What the tree asks of a module that it knows by this name; None where it hands it on."""
+    nodes = list(ast.walk(tree))
+    loose = {id(node) for node in nodes if isinstance(node, ast.Name) and node.id == module}
+    names = set()
+    for node in nodes:
+        if isinstance(node, ast.Attribute) and id(node.value) in loose:
+            loose.discard(id(node.value))
+            names.add(node.attr)
+    return None if loose else frozenset(names)
+
+
+def _asked(name: str, names: Names) -> Iterator[tuple[str, Names]]:
+    """The names of module a.b.c; and of a and a.b, which run before it, only what they do."""
+    if _is_module(name):
+        *parents, module = _parts(name)
+        yield from ((parent, frozenset()) for parent in parents)
+        yield module, names
 
 
 def _parts(name: str) -> Iterator[str]:
