@@ -1,16 +1,25 @@
 """Attention: every token asks every token how much it matters.
 
-Scores are dot products of queries and keys over the square root of their width; softmax turns each
-row into shares that sum to 1; the output is the values, mixed by those shares.
-Source: Vaswani et al. 2017 (arXiv:1706.03762), equation 1.
+A score says how well a key fits a query; softmax turns each row of scores into weights that sum to
+1; the output is the values, mixed by those weights. A mask says who may look at whom: True where a
+row (a query) may look at a column (a key). `attend` is the readable form and stores every score;
+`attend_fused` is the platform's kernel. `multi_head` runs either on several heads.
+
+Sources: Bahdanau et al. 2014 (arXiv:1409.0473), appendix A.1.2, for additive scores; Vaswani et al.
+2017 (arXiv:1706.03762), section 3.2, for scaled dot products and heads; Shazeer 2019
+(arXiv:1911.02150) and Ainslie et al. 2023 (arXiv:2305.13245) for heads that share keys and values.
 """
 
 import math
+from collections.abc import Callable
+from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+# Masks
 
 
 def full_mask(tokens: int) -> Bool[Tensor, "tokens tokens"]:
@@ -31,20 +40,313 @@ def causal_mask(tokens: int) -> Bool[Tensor, "tokens tokens"]:
     return full_mask(tokens).tril()
 
 
+def prefix_mask(tokens: int, *, prefix: int) -> Bool[Tensor, "tokens tokens"]:
+    """A causal mask whose first `prefix` tokens, a question say, may be seen by every token.
+
+    >>> int(prefix_mask(5, prefix=3).sum())
+    18
+
+    Raises:
+        ValueError: for a prefix that is not between 0 and `tokens`.
+    """
+    if not 0 <= prefix <= tokens:
+        raise ValueError(f"prefix={prefix}: expected 0 to tokens, {tokens}")
+    mask = causal_mask(tokens)
+    mask[:, :prefix] = True
+    return mask
+
+
+def padding_mask(lengths: Int[Tensor, " batch"], *, tokens: int) -> Bool[Tensor, "batch 1 tokens"]:
+    """A mask for sequences filled up to `tokens`: nobody looks at what lies beyond the length.
+
+    It is joined with another by `&`.
+
+    >>> padding_mask(torch.tensor([2, 3]), tokens=3)[:, 0].int().tolist()
+    [[1, 1, 0], [1, 1, 1]]
+
+    Raises:
+        ValueError: for a length that is not between 1 and `tokens`; it names the sequence.
+    """
+    wrong = (lengths < 1) | (lengths > tokens)
+    if wrong.any():
+        row = int(wrong.int().argmax())
+        raise ValueError(f"lengths: sequence {row} has {int(lengths[row])}; expected 1 to {tokens}")
+    return torch.arange(tokens, device=lengths.device) < lengths[:, None, None]
+
+
+Mask = Tensor | Literal["causal"] | None
+"""True where a row may look, of a shape that fits the scores; "causal"; or None, for all."""
+
+
+def _allowed(mask: Mask, scores: tuple[int, ...], device: torch.device) -> Tensor | None:
+    """The mask as a tensor that fits scores of that shape, each of whose rows sees something."""
+    if mask is None:
+        return None
+    rows, columns = scores[-2:]
+    if isinstance(mask, str):
+        if mask != "causal":
+            raise ValueError(f"mask={mask!r}: expected a tensor, 'causal' or None")
+        # the rows are the last of the columns
+        mask = torch.ones(rows, columns, dtype=torch.bool, device=device).tril(columns - rows)
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
+        got = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
+        raise TypeError(f"mask: got {got}; expected torch.bool, True where a row may look")
+    # heads are an axis that a mask for each sequence does not have
+    if mask.ndim == 3 and len(scores) == 4:
+        mask = mask[:, None]
+    _expect_fit("mask", mask.shape, scores)
+    blind = ~mask.any(dim=-1)
+    if blind.any():
+        *_, row = first = tuple(blind.nonzero()[0].tolist())
+        where = f" of {first[:-1]}" if len(first) > 1 else ""
+        raise ValueError(f"mask: row {row}{where} may look at nothing; expected at least one True")
+    return mask
+
+
+def _expect_fit(name: str, shape: torch.Size, scores: tuple[int, ...]) -> None:
+    try:
+        fits = torch.broadcast_shapes(shape, scores) == torch.Size(scores)
+    except RuntimeError:
+        fits = False
+    if not fits:
+        raise ValueError(
+            f"{name}: got shape {tuple(shape)}; expected one that fits scores {scores}"
+        )
+
+
+# Scores, weights, mixtures
+
+
+def dot_product_scores(
+    queries: Float[Tensor, "*batch rows d_head"], keys: Float[Tensor, "*batch columns d_head"]
+) -> Float[Tensor, "*batch rows columns"]:
+    """How well each key fits each query: their dot product over the root of their width."""
+    return queries @ keys.transpose(-1, -2) / math.sqrt(queries.shape[-1])
+
+
+class AdditiveScores(nn.Module):
+    """The scores of 2014: v · tanh(W q + U k), a network of `d_score` units for each pair."""
+
+    def __init__(self, *, d_query: int, d_key: int, d_score: int) -> None:
+        super().__init__()
+        self.from_query = nn.Linear(d_query, d_score, bias=False)
+        self.from_key = nn.Linear(d_key, d_score, bias=False)
+        self.score = nn.Linear(d_score, 1, bias=False)
+
+    def forward(
+        self,
+        queries: Float[Tensor, "*batch rows d_query"],
+        keys: Float[Tensor, "*batch columns d_key"],
+    ) -> Float[Tensor, "*batch rows columns"]:
+        """How well each key fits each query; every pair needs a vector of `d_score` numbers."""
+        pairs = self.from_query(queries)[..., :, None, :] + self.from_key(keys)[..., None, :, :]
+        return self.score(torch.tanh(pairs))[..., 0]
+
+
+def to_weights(
+    scores: Float[Tensor, "*batch rows columns"], mask: Mask = None
+) -> Float[Tensor, "*batch rows columns"]:
+    """Softmax of each row: shares that sum to 1, and 0 where the row may not look.
+
+    Raises:
+        TypeError: for a mask that is not of type bool.
+        ValueError: for a mask that does not fit, or has a row that may look at nothing.
+    """
+    allowed = _allowed(mask, tuple(scores.shape), scores.device)
+    if allowed is not None:
+        scores = scores.masked_fill(~allowed, -math.inf)
+    return scores.softmax(dim=-1)
+
+
 def attend(
     queries: Float[Tensor, "*batch rows d_head"],
     keys: Float[Tensor, "*batch columns d_head"],
     values: Float[Tensor, "*batch columns d_value"],
-    mask: Bool[Tensor, "rows columns"] | None = None,
+    mask: Mask = None,
+    bias: Float[Tensor, "..."] | None = None,
 ) -> Float[Tensor, "*batch rows d_value"]:
-    """For each query, the mixture of values whose keys fit it; `mask` says who may look at whom.
+    """For each query, the mixture of values whose keys fit it.
 
-    The readable form: every score is computed and stored.
+    The readable form: every score is computed and stored. `bias` is added to the scores.
+
+    Raises:
+        TypeError: for a mask that is not of type bool.
+        ValueError: for shapes that do not fit, or a row that may look at nothing.
     """
-    scores = queries @ keys.transpose(-1, -2) / math.sqrt(queries.shape[-1])
-    if mask is not None:
-        scores = scores.masked_fill(~mask, -math.inf)
-    return scores.softmax(dim=-1) @ values
+    _expect_pairs(queries, keys, values)
+    scores = dot_product_scores(queries, keys)
+    if bias is not None:
+        _expect_fit("bias", bias.shape, tuple(scores.shape))
+        scores = scores + bias
+    return to_weights(scores, mask) @ values
+
+
+def attend_fused(
+    queries: Float[Tensor, "*batch rows d_head"],
+    keys: Float[Tensor, "*batch columns d_head"],
+    values: Float[Tensor, "*batch columns d_value"],
+    mask: Mask = None,
+    bias: Float[Tensor, "..."] | None = None,
+) -> Float[Tensor, "*batch rows d_value"]:
+    """What `attend` gives, by the platform's fused kernel; its errors are the same.
+
+    A causal mask without a bias is given to the kernel by name, so that it can leave out what the
+    mask hides. The CPU's kernel is taken for four axes only: (batch, heads, tokens, d_head).
+    """
+    _expect_pairs(queries, keys, values)
+    shape = (*queries.shape[:-1], keys.shape[-2])
+    if isinstance(mask, str) and mask == "causal" and bias is None and shape[-1] == shape[-2]:
+        return F.scaled_dot_product_attention(queries, keys, values, is_causal=True)
+    allowed = _allowed(mask, shape, queries.device)
+    if bias is not None:
+        _expect_fit("bias", bias.shape, shape)
+        allowed = bias if allowed is None else bias.masked_fill(~allowed, -math.inf)
+    return F.scaled_dot_product_attention(queries, keys, values, attn_mask=allowed)
+
+
+def _expect_pairs(queries: Tensor, keys: Tensor, values: Tensor) -> None:
+    """Refuse queries, keys and values whose shapes do not belong together."""
+    q, k, v = (tuple(x.shape) for x in (queries, keys, values))
+    if min(len(q), len(k), len(v)) < 2:
+        raise ValueError(
+            f"queries, keys, values: got shapes {q}, {k}, {v}; expected two axes or more"
+        )
+    if k[:-2] != q[:-2] or k[-1] != q[-1]:
+        raise ValueError(
+            f"keys: got shape {k}; expected {(*q[:-2], 'columns', q[-1])} as of queries"
+        )
+    if v[:-1] != k[:-1]:
+        raise ValueError(
+            f"values: got shape {v}; expected {(*k[:-1], 'd_value')}, one for each key"
+        )
+
+
+# Heads
+
+
+def split_heads(
+    x: Float[Tensor, "batch tokens width"], heads: int
+) -> Float[Tensor, "batch heads tokens d_head"]:
+    """The vector of each token cut into `heads` pieces.
+
+    Raises:
+        ValueError: for `heads` that do not divide the width.
+    """
+    if heads < 1 or x.shape[-1] % heads:
+        raise ValueError(f"heads={heads}: expected a divisor of the width, {x.shape[-1]}")
+    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+
+def join_heads(
+    x: Float[Tensor, "batch heads tokens d_head"],
+) -> Float[Tensor, "batch tokens width"]:
+    """What `split_heads` cut, put together again."""
+    return x.transpose(1, 2).flatten(-2)
+
+
+def multi_head(
+    queries: Float[Tensor, "batch rows d_queries"],
+    keys: Float[Tensor, "batch columns d_keys"],
+    values: Float[Tensor, "batch columns d_values"],
+    *,
+    heads: int,
+    kv_heads: int,
+    mask: Mask = None,
+    bias: Float[Tensor, "..."] | None = None,
+    rotate: Callable[[Tensor], Tensor] | None = None,
+    attend: Callable[..., Tensor] = attend,
+) -> Float[Tensor, "batch rows d_mixed"]:
+    """Attention by several heads side by side, each on its piece of the vectors.
+
+    With `kv_heads` equal to `heads` this is multi-head attention, with 1 multi-query attention,
+    in between grouped-query attention: consecutive heads share one piece of keys and values.
+    `rotate` turns the pieces of queries and keys by their positions.
+
+    Raises:
+        ValueError: for `heads` that do not divide the width, `kv_heads` that do not divide `heads`,
+            and as `attend` does.
+    """
+    if kv_heads < 1 or heads % kv_heads:
+        raise ValueError(f"kv_heads={kv_heads}: expected a divisor of heads={heads}")
+    q, k, v = (
+        split_heads(queries, heads),
+        split_heads(keys, kv_heads),
+        split_heads(values, kv_heads),
+    )
+    if rotate is not None:
+        q, k = rotate(q), rotate(k)
+    k, v = (x.repeat_interleave(heads // kv_heads, dim=1) for x in (k, v))
+    return join_heads(attend(q, k, v, mask, bias))
+
+
+class MultiHeadAttention(nn.Module):
+    """Attention with trained maps to queries, keys, values and output; no biases unless asked for.
+
+    `kv_heads` defaults to `heads`. `fused` may be set to False, for the readable form.
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        *,
+        heads: int,
+        kv_heads: int | None = None,
+        linear_bias: bool = False,
+        rotate: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
+        super().__init__()
+        self.heads, self.kv_heads = heads, heads if kv_heads is None else kv_heads
+        if heads < 1 or d_model % heads:
+            raise ValueError(f"heads={heads}: expected a divisor of d_model={d_model}")
+        if self.kv_heads < 1 or heads % self.kv_heads:
+            raise ValueError(f"kv_heads={kv_heads}: expected a divisor of heads={heads}")
+        d_kv = self.kv_heads * (d_model // heads)
+        self.queries = nn.Linear(d_model, d_model, bias=linear_bias)
+        self.keys = nn.Linear(d_model, d_kv, bias=linear_bias)
+        self.values = nn.Linear(d_model, d_kv, bias=linear_bias)
+        self.output = nn.Linear(d_model, d_model, bias=linear_bias)
+        self.rotate = rotate
+        self.fused = True
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch rows d_model"],
+        context: Float[Tensor, "batch columns d_model"] | None = None,
+        *,
+        mask: Mask = None,
+        bias: Float[Tensor, "..."] | None = None,
+    ) -> Float[Tensor, "batch rows d_model"]:
+        """What each token of `x` gathers from the tokens of `context`, or of `x` itself."""
+        context = x if context is None else context
+        mixed = multi_head(
+            self.queries(x),
+            self.keys(context),
+            self.values(context),
+            heads=self.heads,
+            kv_heads=self.kv_heads,
+            mask=mask,
+            bias=bias,
+            rotate=self.rotate,
+            attend=attend_fused if self.fused else attend,
+        )
+        return self.output(mixed)
+
+    def weights(
+        self,
+        x: Float[Tensor, "batch rows d_model"],
+        context: Float[Tensor, "batch columns d_model"] | None = None,
+        *,
+        mask: Mask = None,
+        bias: Float[Tensor, "..."] | None = None,
+    ) -> Float[Tensor, "batch heads rows columns"]:
+        """How each head of each token shares its attention out: what `forward` mixes by."""
+        context = x if context is None else context
+        q = split_heads(self.queries(x), self.heads)
+        k = split_heads(self.keys(context), self.kv_heads)
+        if self.rotate is not None:
+            q, k = self.rotate(q), self.rotate(k)
+        scores = dot_product_scores(q, k.repeat_interleave(self.heads // self.kv_heads, dim=1))
+        return to_weights(scores if bias is None else scores + bias, mask)
 
 
 class CausalAttention(nn.Module):

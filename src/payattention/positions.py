@@ -1,0 +1,122 @@
+"""Positions: how attention, which sees a set, is told the order.
+
+Four ways. `sinusoidal` and `LearnedPositions` add a vector to each token; `Rotary` turns queries
+and keys, so that their product depends on the distance; `alibi` takes a penalty for distance off
+the scores. Position interpolation squeezes positions beyond the trained length back into it.
+
+Sources: Vaswani et al. 2017 (arXiv:1706.03762), section 3.5; Su et al. 2021 (arXiv:2104.09864),
+section 3.2; Press et al. 2021 (arXiv:2108.12409), section 3; Chen et al. 2023 (arXiv:2306.15595).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+BASE = 10_000.0
+"""The slowest pair of numbers turns by about this many tokens a radian."""
+
+
+def frequencies(width: int, *, base: float = BASE) -> Float[Tensor, " pairs"]:
+    """Radians a token for each of the width / 2 pairs of numbers: 1, and then ever slower.
+
+    >>> [round(f, 4) for f in frequencies(8).tolist()]
+    [1.0, 0.1, 0.01, 0.001]
+
+    Raises:
+        ValueError: for a width that is not even.
+    """
+    if width < 2 or width % 2:
+        raise ValueError(f"width={width}: expected an even number of at least 2")
+    return base ** (-torch.arange(0, width, 2) / width)
+
+
+def sinusoidal(tokens: int, d_model: int, *, base: float = BASE) -> Float[Tensor, "tokens d_model"]:
+    """A vector for each position: sine and cosine of every frequency, side by side.
+
+    >>> [round(number, 2) for number in sinusoidal(2, 4)[1].tolist()]
+    [0.84, 0.54, 0.01, 1.0]
+    """
+    angles = torch.arange(tokens)[:, None] * frequencies(d_model, base=base)
+    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(-2)
+
+
+class LearnedPositions(nn.Module):
+    """A table of trained vectors, one for each position up to `tokens`, and none beyond."""
+
+    def __init__(self, tokens: int, d_model: int) -> None:
+        super().__init__()
+        self.table = nn.Parameter(0.02 * torch.randn(tokens, d_model))
+
+    def forward(self, tokens: int) -> Float[Tensor, "tokens d_model"]:
+        """The vectors of the first `tokens` positions.
+
+        Raises:
+            ValueError: for more tokens than the table has positions.
+        """
+        if tokens > len(self.table):
+            raise ValueError(
+                f"tokens={tokens}: this table of learned positions ends at {len(self.table)}"
+            )
+        return self.table[:tokens]
+
+
+@dataclass(frozen=True)
+class Rotary:
+    """Turns each pair of numbers of a query or key by its position times the pair's frequency.
+
+    A query at m and a key at n meet at an angle that depends on m - n alone. Neighbouring numbers
+    make a pair. `squeeze` divides the positions: trained on 64 tokens, a model that reads 256 with
+    a squeeze of 4 meets no position it has not seen (Chen et al. 2023).
+
+    Raises:
+        ValueError: for a base or a squeeze that is not positive.
+    """
+
+    base: float = BASE
+    squeeze: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("base", "squeeze"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name}={getattr(self, name)}: expected a positive number")
+
+    def __call__(
+        self, x: Float[Tensor, "*batch tokens d_head"], *, start: int = 0
+    ) -> Float[Tensor, "*batch tokens d_head"]:
+        """The vectors, turned as those of positions `start`, `start + 1` and so on."""
+        tokens, d_head = x.shape[-2:]
+        places = torch.arange(start, start + tokens, device=x.device) / self.squeeze
+        angles = places[:, None] * frequencies(d_head, base=self.base).to(x.device)
+        cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+        even, odd = x[..., 0::2], x[..., 1::2]
+        turned = torch.stack([even * cos - odd * sin, even * sin + odd * cos], dim=-1)
+        return turned.flatten(-2)
+
+
+def alibi_slopes(heads: int) -> Float[Tensor, " heads"]:
+    """The penalty for one token of distance, by head: a geometric sequence that ends at 2^-8.
+
+    Where `heads` is no power of two, the sequence of the next smaller power is filled up with every
+    other slope of the next larger one, as the paper's code does.
+
+    >>> alibi_slopes(8).tolist()[:3]
+    [0.5, 0.25, 0.125]
+
+    Raises:
+        ValueError: for fewer than one head.
+    """
+    if heads < 1:
+        raise ValueError(f"heads={heads}: expected at least 1")
+    whole = 1 << (heads.bit_length() - 1)
+    slopes = [2 ** (-8 * (head + 1) / whole) for head in range(whole)]
+    between = [2 ** (-4 * (head + 1) / whole) for head in range(0, 2 * whole, 2)]
+    return torch.tensor((slopes + between)[:heads])
+
+
+def alibi(heads: int, tokens: int) -> Float[Tensor, "heads tokens tokens"]:
+    """What is added to the scores: minus slope times distance; meant for a causal mask."""
+    places = torch.arange(tokens)
+    distance = (places[:, None] - places).clamp(min=0)
+    return -alibi_slopes(heads)[:, None, None] * distance
