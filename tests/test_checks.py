@@ -5,12 +5,15 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import scaled_dot_product_attention
 
-from payattention import associative_memory, checks
+from payattention import associative_memory, attention, checks, positions
 from payattention.checks.check import Check, Mistake, difference
 
 sigmoid, tanh = torch.sigmoid, torch.tanh
 ALL = ["gru_step", "half_life", "receptive_field", "combine", "recall_from_state", "kv_cache_bytes"]
+ALL += ["soft_lookup", "causal_attention", "pairs", "score_spread", "attention_parameters"]
+ALL += ["where_to_look", "rotate_pair", "interpolated"]
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +55,42 @@ def recall_by_loop(keys, values, queries):
     return [min(range(len(values)), key=lambda i: (values[i] - q @ state).norm()) for q in queries]
 
 
+def lookup_by_loop(query, keys, values):
+    fits = [math.exp(sum(query * key) / len(query) ** 0.5) for key in keys]
+    return sum(fit / sum(fits) * value for fit, value in zip(fits, values, strict=True))
+
+
+def causal_by_loop(queries, keys, values):
+    rows = zip(queries, range(1, len(queries) + 1), strict=True)
+    return torch.stack([lookup_by_loop(query, keys[:n], values[:n]) for query, n in rows])
+
+
+def causal_by_renormalising(queries, keys, values):
+    weights = (queries @ keys.T / math.sqrt(queries.shape[1])).softmax(1).tril()
+    return weights / weights.sum(dim=1, keepdim=True) @ values
+
+
+def causal_by_adding(queries, keys, values):
+    future = torch.full((len(queries), len(keys)), -math.inf).triu(1)
+    return (queries @ keys.T / math.sqrt(queries.shape[1]) + future).softmax(1) @ values
+
+
+def pairs_by_counting(tokens, prefix):
+    places = range(tokens)
+    return sum(key <= query or key < prefix for query in places for key in places)
+
+
+def look_by_going_back(tokens):
+    for place in reversed(range(len(tokens) - 1)):
+        if tokens[place] == tokens[-1]:
+            return place + 1
+
+
+def turned_by_matrix(x, y, position, frequency):
+    cos, sin = np.cos(position * frequency), np.sin(position * frequency)
+    return tuple(np.array([[cos, -sin], [sin, cos]]) @ [x, y])
+
+
 RIGHT = [
     ("gru_step", gru),
     ("gru_step", gru_by_torch),
@@ -64,6 +103,22 @@ RIGHT = [
     ("recall_from_state", recall_by_loop),
     ("recall_from_state", lambda k, v, q: ((q @ (k.T @ v)) @ v.T).argmax(dim=1).numpy()),
     ("kv_cache_bytes", lambda layers, heads, d, n, size: layers * heads * n * size * (d + d)),
+    ("soft_lookup", lookup_by_loop),
+    ("soft_lookup", lambda q, k, v: scaled_dot_product_attention(q[None], k, v).squeeze(0)),
+    ("soft_lookup", lambda q, k, v: (q / len(q) ** 0.5 @ k.T).double().softmax(-1) @ v.double()),
+    ("causal_attention", causal_by_loop),
+    ("causal_attention", causal_by_renormalising),
+    ("causal_attention", causal_by_adding),
+    ("causal_attention", lambda *qkv: scaled_dot_product_attention(*qkv, is_causal=True)),
+    ("pairs", pairs_by_counting),
+    ("pairs", lambda n, p: (n * n + n + p * p - p) / 2),
+    ("score_spread", lambda d: d**0.5),
+    ("score_spread", lambda d: torch.tensor(d).sqrt()),
+    ("attention_parameters", lambda d, heads, kv_heads: 2 * d * d * (1 + kv_heads / heads)),
+    ("attention_parameters", lambda d, heads, kv: 2 * d * (d // heads) * (heads + kv)),
+    ("where_to_look", look_by_going_back),
+    ("rotate_pair", turned_by_matrix),
+    ("interpolated", lambda position, trained, wanted: position / (wanted / trained)),
 ]
 
 
@@ -92,7 +147,95 @@ def test_state_solution_agrees_with_the_library():
     assert shares[0] == 1 and shares[1] < 1  # the second case holds more than fits
 
 
+def test_pairs_are_those_of_the_mask():
+    for tokens, prefix in checks.pairs.cases:
+        allowed = attention.prefix_mask(tokens, prefix=prefix).sum()
+        assert checks.pairs.solution(tokens, prefix) == allowed
+
+
+def test_scores_spread_as_the_solution_says():
+    for (d_head,) in checks.score_spread.cases:
+        queries, keys = torch.randn(2, 20_000, d_head)
+        measured = (queries * keys).sum(dim=1).std()
+        assert measured == pytest.approx(checks.score_spread.solution(d_head), rel=0.03)
+
+
+def test_attention_parameters_are_those_of_the_layer():
+    for d_model, heads, kv_heads in checks.attention_parameters.cases:
+        layer = attention.MultiHeadAttention(d_model, heads=heads, kv_heads=kv_heads)
+        count = sum(weights.numel() for weights in layer.parameters())
+        assert checks.attention_parameters.solution(d_model, heads, kv_heads) == count
+        assert isinstance(checks.attention_parameters.solution(d_model, heads, kv_heads), int)
+
+
+def test_turned_pairs_are_those_of_rotary():
+    width, place = 6, 11
+    vector = torch.arange(1.0, 7.0)
+    turned = positions.Rotary()(vector[None], start=place)[0]
+    for pair, frequency in enumerate(positions.frequencies(width).tolist()):
+        x, y = vector[2 * pair : 2 * pair + 2].tolist()
+        expected = checks.rotate_pair.solution(x, y, place, frequency)
+        assert turned[2 * pair : 2 * pair + 2].tolist() == pytest.approx(expected, abs=1e-5)
+
+
+def test_interpolated_positions_are_those_of_a_squeezed_rotary():
+    trained, wanted, vector = 5, 20, torch.randn(1, 6)
+    squeezed = positions.Rotary(squeeze=wanted / trained)(vector.expand(wanted, 6))
+    place = checks.interpolated.solution(16, trained, wanted)
+    assert place == 4
+    torch.testing.assert_close(squeezed[16:17], positions.Rotary()(vector, start=int(place)))
+
+
 # Wrong answers, as readers write them
+
+
+def scores(q, k):
+    return q @ k.T / math.sqrt(q.shape[-1])
+
+
+def shown(q, k):
+    """True where a token may look."""
+    return torch.arange(len(q))[:, None] >= torch.arange(len(k))
+
+
+def hidden(q, k, see, axis=-1):
+    return torch.where(see, scores(q, k), torch.tensor(-torch.inf)).softmax(axis)
+
+
+def last_place(tokens, *, before=()):
+    places = [place for place in range(len(tokens) - 1) if tokens[place] == tokens[-1]]
+    return (*before, *places)[-1] if places or before else None
+
+
+def moved(by):
+    def answer(tokens):
+        place = last_place(tokens)
+        return place if place is None else by(tokens, place)
+
+    return answer
+
+
+def turn(angle, pair):
+    def answer(x, y, position, frequency):
+        by = angle(position, frequency)
+        return pair(x, y, math.cos(by), math.sin(by))
+
+    return answer
+
+
+def product(position, frequency):
+    return position * frequency
+
+
+def rightly(x, y, c, s):
+    return x * c - y * s, x * s + y * c
+
+
+def overwritten(x, y, position, frequency):
+    cos, sin = math.cos(position * frequency), math.sin(position * frequency)
+    x = x * cos - y * sin
+    y = x * sin + y * cos
+    return x, y
 
 
 def gru_no_transpose(x, h, weight_ih, weight_hh, bias_ih, bias_hh):
@@ -182,6 +325,100 @@ WRONG = [
     ("kv_cache_bytes", "one_head", lambda a, b, c, d, e: 2 * a * c * d * e),
     ("kv_cache_bytes", "numbers_not_bytes", lambda a, b, c, d, e: 2 * a * b * c * d),
     ("kv_cache_bytes", "bits", lambda a, b, c, d, e: 8 * 2 * a * b * c * d * e),
+    ("soft_lookup", "no_root", lambda q, k, v: (q @ k.T).softmax(-1) @ v),
+    ("soft_lookup", "width_not_root", lambda q, k, v: (q @ k.T / k.shape[-1]).softmax(-1) @ v),
+    ("soft_lookup", "root_of_keys", lambda q, k, v: (q @ k.T / len(k) ** 0.5).softmax(-1) @ v),
+    ("soft_lookup", "multiplied", lambda q, k, v: (q @ k.T * len(q) ** 0.5).softmax(-1) @ v),
+    ("soft_lookup", "scaled_weights", lambda q, k, v: (q @ k.T).softmax(0) @ v / len(q) ** 0.5),
+    ("soft_lookup", "wrong_axis", lambda q, k, v: scores(q[None], k).softmax(0)[0] @ v),
+    ("soft_lookup", "not_normalised", lambda q, k, v: torch.exp(scores(q, k)) @ v),
+    ("soft_lookup", "divided_by_sum", lambda q, k, v: scores(q, k) / sum(scores(q, k)) @ v),
+    ("soft_lookup", "hard_lookup", lambda q, k, v: v[torch.argmax(q @ k.T)]),
+    ("soft_lookup", "weights_only", lambda q, k, v: scores(q, k).softmax(-1)),
+    ("soft_lookup", "one_row", lambda q, k, v: scores(q[None], k).softmax(-1) @ v),
+    (
+        "causal_attention",
+        "masked_after",
+        lambda q, k, v: scores(q, k).softmax(-1) * shown(q, k) @ v,
+    ),
+    (
+        "causal_attention",
+        "renormalised_columns",
+        lambda q, k, v: (
+            torch.nn.functional.normalize(scores(q, k).softmax(1).tril(), p=1, dim=0) @ v
+        ),
+    ),
+    ("causal_attention", "masked_with_zero", lambda q, k, v: scores(q, k).tril().softmax(-1) @ v),
+    ("causal_attention", "mask_added", lambda q, k, v: (scores(q, k) + shown(q, k)).softmax(1) @ v),
+    ("causal_attention", "upside_down", lambda q, k, v: hidden(q, k, shown(q, k).T) @ v),
+    ("causal_attention", "inverted", lambda q, k, v: hidden(q, k, ~shown(q, k)) @ v),
+    ("causal_attention", "diagonal_hidden", lambda q, k, v: hidden(q, k, ~shown(q, k).T) @ v),
+    ("causal_attention", "softmax_over_queries", lambda q, k, v: hidden(q, k, shown(q, k), 0) @ v),
+    ("causal_attention", "no_mask", lambda q, k, v: scores(q, k).softmax(dim=-1) @ v),
+    ("pairs", "full_square", lambda n, p: n * n),
+    ("pairs", "causal_only", lambda n, p: sum(range(n + 1))),
+    ("pairs", "prefix_twice", lambda n, p: sum(range(n + 1)) + p * p),
+    ("pairs", "diagonal_twice", lambda n, p: sum(range(n + 1)) + sum(range(p + 1))),
+    ("pairs", "columns_on_top", lambda n, p: n * (n + 1) / 2 + n * p),
+    ("pairs", "blocks_apart", lambda n, p: p * p + sum(range(n - p + 1))),
+    ("pairs", "without_self", lambda n, p: sum(range(n)) + sum(range(p))),
+    ("score_spread", "variance", lambda d: float(d)),
+    ("score_spread", "one", lambda d: 1),
+    ("score_spread", "inverse", lambda d: d**-0.5),
+    ("score_spread", "two_each", lambda d: (d + d) ** 0.5),
+    ("score_spread", "mean_of_size", lambda d: d**0.5 * math.sqrt(2 / math.pi)),
+    ("score_spread", "root_of_root", lambda d: math.sqrt(math.sqrt(d))),
+    ("attention_parameters", "all_whole", lambda d, h, kv: 4 * d * d),
+    (
+        "attention_parameters",
+        "heads_of_full_width",
+        lambda d, h, kv: 2 * d * d * h + 2 * d * d * kv,
+    ),
+    ("attention_parameters", "kv_heads_of_full_width", lambda d, h, kv: 2 * d * d + 2 * d * d * kv),
+    ("attention_parameters", "output_forgotten", lambda d, h, kv: d * d + 2 * d * d * kv / h),
+    ("attention_parameters", "values_forgotten", lambda d, h, kv: 2 * d * d + d * d * kv / h),
+    ("attention_parameters", "swapped", lambda d, h, kv: 2 * d * d + 2 * d * d * h // kv),
+    ("attention_parameters", "one_kv_head", lambda d, h, kv: 2 * d * d + 2 * d * (d // h)),
+    ("attention_parameters", "from_a_piece", lambda d, h, kv: 2 * d * d + 2 * kv * (d / h) ** 2),
+    (
+        "attention_parameters",
+        "with_biases",
+        lambda d, h, kv: 2 * d * d + 2 * d * d * kv // h + 2 * d + 2 * d * kv // h,
+    ),
+    ("where_to_look", "the_occurrence_itself", last_place),
+    ("where_to_look", "one_before", moved(lambda tokens, place: place - 1)),
+    ("where_to_look", "earliest", moved(lambda tokens, place: tokens.index(tokens[-1]) + 1)),
+    ("where_to_look", "finds_itself", lambda tokens: len(tokens) - tokens[::-1].index(tokens[-1])),
+    ("where_to_look", "index_of_list", lambda tokens: 1 + tokens.index(tokens[-1])),
+    ("where_to_look", "the_token", moved(lambda tokens, place: tokens[place + 1])),
+    ("where_to_look", "counted_from_the_end", moved(lambda tokens, place: len(tokens) - place - 2)),
+    ("where_to_look", "never_none", lambda tokens: last_place(tokens, before=[-1]) + 1),
+    ("where_to_look", "minus_one", lambda tokens: last_place(tokens, before=[-2]) + 1),
+    ("rotate_pair", "other_way", turn(lambda p, f: -p * f, rightly)),
+    ("rotate_pair", "no_position", turn(lambda p, f: f, rightly)),
+    ("rotate_pair", "no_frequency", turn(lambda p, f: p, rightly)),
+    ("rotate_pair", "divided", turn(lambda p, f: p / f, rightly)),
+    ("rotate_pair", "degrees", turn(lambda p, f: p * f * math.pi / 180, rightly)),
+    ("rotate_pair", "both_plus", turn(product, lambda x, y, c, s: (x * c + y * s, y * c + x * s))),
+    (
+        "rotate_pair",
+        "minus_in_the_wrong_row",
+        turn(product, lambda x, y, c, s: (y * s + x * c, -y * c + x * s)),
+    ),
+    (
+        "rotate_pair",
+        "sine_and_cosine_swapped",
+        turn(product, lambda x, y, c, s: rightly(x, y, s, c)),
+    ),
+    ("rotate_pair", "overwritten", overwritten),
+    ("interpolated", "clipped", lambda p, n, m: p if p < n else n - 1),
+    ("interpolated", "clipped_at_trained", lambda p, n, m: sorted([p, n])[0]),
+    ("interpolated", "wrapped", lambda p, n, m: p - n * (p // n)),
+    ("interpolated", "upside_down", lambda p, n, m: p / n * m),
+    ("interpolated", "rounded", lambda p, n, m: int(p * n / m)),
+    ("interpolated", "only_beyond", lambda p, n, m: p * n / m if p >= n else p),
+    ("interpolated", "shifted", lambda p, n, m: p + n - m),
+    ("interpolated", "unchanged", lambda p, n, m: p),
 ]
 
 
@@ -192,6 +429,14 @@ def test_wrong_answers_are_named(name, mistake, answer):
     assert not verdict
     assert verdict.mistake == mistake, verdict
     assert f"Likely mistake: {check.mistakes[mistake].says}" in verdict.text
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_no_two_mistakes_are_the_same(name):
+    check = getattr(checks, name)
+    for mistake, wrong in check.mistakes.items():
+        verdict = check(wrong.answer)
+        assert not verdict and verdict.mistake == mistake
 
 
 def test_every_named_mistake_has_a_wrong_answer_here():
@@ -256,6 +501,22 @@ def test_reports_a_wrong_number_of_parameters():
 
 def test_reports_a_missing_return():
     assert "does it end with a return?" in checks.half_life(lambda gate: None).text
+
+
+def test_none_is_right_where_none_is_expected():
+    only_found = checks.where_to_look(lambda tokens: None)
+    assert "Expected 1, but your function returned nothing (None)" in only_found.text
+    always = checks.where_to_look(lambda tokens: look_by_going_back(tokens) or 0)
+    assert "Expected None, got 0." in always.text
+    assert "tokens = ['to', 'be', 'or', 'not']" in always.text
+
+
+def test_a_list_of_words_may_not_be_changed():
+    def popping(tokens):
+        last = tokens.pop()
+        return look_by_going_back([*tokens, last])
+
+    assert "changed its argument tokens in place" in checks.where_to_look(popping).text
 
 
 def test_detects_a_change_of_the_arguments():
@@ -359,3 +620,25 @@ def test_gradients_are_let_go():
 def test_long_values_are_cut():
     fault = difference(torch.zeros(3), "x" * 200)
     assert fault.endswith("x....") and len(fault) < 140
+
+
+@pytest.mark.parametrize(
+    ("expected", "got", "same"),
+    [
+        (None, None, True),
+        (None, 0, False),
+        (None, "None", False),
+        (0, None, False),
+        ("a", "a", True),
+        ("a", "b", False),
+        ("a", None, False),
+        ("1", 1, False),
+        (1, "1", False),
+        (["a", "b"], ("a", "b"), True),
+        (["a", "b"], ["a", "c"], False),
+        ((1, None), (1, None), True),
+        ((1, None), (1, 0), False),
+    ],
+)
+def test_text_and_none_equal_themselves_alone(expected, got, same):
+    assert (difference(expected, got) is None) == same

@@ -4,7 +4,16 @@ A check tries the answer on several cases of unequal sizes. Of a wrong one it sa
 what was expected, what came, and the likely mistake; asked again, it gives the next hint.
 """
 
+from payattention.checks.attention import (
+    attention_parameters,
+    causal_attention,
+    pairs,
+    score_spread,
+    soft_lookup,
+    where_to_look,
+)
 from payattention.checks.check import Check, Mistake, Verdict
+from payattention.checks.positions import interpolated, rotate_pair
 from payattention.checks.recurrence import (
     combine,
     gru_step,
@@ -18,10 +27,18 @@ __all__ = [
     "Check",
     "Mistake",
     "Verdict",
+    "attention_parameters",
+    "causal_attention",
     "combine",
     "gru_step",
     "half_life",
+    "interpolated",
     "kv_cache_bytes",
+    "pairs",
     "recall_from_state",
     "receptive_field",
+    "rotate_pair",
+    "score_spread",
+    "soft_lookup",
+    "where_to_look",
 ]

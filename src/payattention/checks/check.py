@@ -153,8 +153,11 @@ def difference(expected: Any, got: Any) -> str | None:
     """How ``got`` differs from ``expected``, in words; None when they agree.
 
     Tensors, arrays and numbers agree within rounding, whatever their type; tuples and lists
-    agree item by item.
+    agree item by item; text and None agree with nothing but themselves.
     """
+    if expected is None or isinstance(expected, str):
+        same = isinstance(got, type(expected)) and got == expected
+        return None if same else f"Expected {_show(expected)}, got {_show(got)}."
     if isinstance(expected, (tuple, list)) and not _numbers(expected):
         return _difference_of_items(expected, got)
     try:
@@ -196,8 +199,11 @@ def _fault(wanted: Outcome, came: Outcome) -> str | None:
             f"Your function changed its argument {came.changed} in place: "
             "whoever called it would find other numbers there. Compute a new one."
         )
-    if came.value is None:
-        return "Your function returned nothing (None); does it end with a return?"
+    if came.value is None and wanted.value is not None:
+        return (
+            f"Expected {_show(wanted.value)}, but your function returned nothing (None); "
+            "does it end with a return?"
+        )
     return difference(wanted.value, came.value)
 
 
