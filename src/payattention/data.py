@@ -1,4 +1,4 @@
-"""Real data that comes with the library: plays, pronunciations, a small pretrained network, digits.
+"""Real data that comes with the library: plays, pronunciations, pretrained networks, digits.
 
 Every language model of the book reads the same text, in the same characters, with
 the same context, and is judged by the same metric. The splits are fixed: whole
@@ -22,6 +22,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
+from payattention.attention_maps import AttentionMaps, unpack
+
 SPLITS = ("train", "validation", "test")
 # One of each genre, none of them part of a series; about a twentieth of the text each.
 VALIDATION_PLAYS = ("king-john", "twelfth-night")
@@ -35,6 +37,7 @@ SHA256 = {
     "cmudict.txt.xz": "a015bd92efbd99d42d12ae1ad7a1552be9c4b84025def46699a1064f1e23e54c",
     "g2p_en.npz": "b8af35e4596d8dd5836dfd3fe9b2ba4f97b9c311efe8879544cbcfcbd566d8c6",
     "digits.csv.gz": "09f66e6debdee2cd2b5ae59e0d6abbb73fc2b0e0185d2e1957e9ebb51e23aa22",
+    "minilm_maps.npz": "b5653135eaaea4cfb29dce285e36771bf2d363461a7c0f77f17d1c5e691b60e1",
 }
 
 Tokens = Int[Tensor, "batch tokens"]
@@ -203,7 +206,7 @@ def _windows(
         yield inputs, targets, counted[rows : rows + batch]
 
 
-# Pronunciations, a network that guesses them, digits
+# Pronunciations, a network that guesses them, what another one attends to, digits
 
 
 @cache
@@ -242,6 +245,21 @@ def speller_weights() -> dict[str, np.ndarray]:
     """
     with np.load(io.BytesIO(_asset("g2p_en.npz")), allow_pickle=False) as arrays:
         return dict(arrays)
+
+
+@cache
+def attention_maps() -> tuple[AttentionMaps, ...]:
+    """What MiniLM, a pretrained encoder, attends to in eight sentences.
+
+    The two short sentences at the end have their queries and keys too.
+
+    >>> tired = attention_maps()[0]
+    >>> " ".join(tired.tokens[8:14])
+    'street because it was too tired'
+    >>> round(tired.weight(3, 1, "it", "animal"), 2)
+    0.68
+    """
+    return unpack(_asset("minilm_maps.npz"))
 
 
 def digits(split: str) -> tuple[Float[Tensor, "images 8 8"], Int[Tensor, " images"]]:
