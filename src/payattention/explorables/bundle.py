@@ -35,8 +35,12 @@ def _source(name: str) -> str:
     return _folder().joinpath(f"{name}.mjs").read_text(encoding="utf-8")
 
 
+def _figure() -> str:
+    return _folder().joinpath("figure.mjs").read_text(encoding="utf-8")
+
+
 def _shared() -> str:
-    return _NAMED.sub("", _folder().joinpath("figure.mjs").read_text(encoding="utf-8"))
+    return _NAMED.sub("", _figure())
 
 
 def esm(name: str) -> str:
@@ -50,7 +54,7 @@ def esm(name: str) -> str:
 def classic_script(name: str) -> str:
     """A classic script that registers ``window.payattentionExplorables[name]``.
 
-    The registered object holds ``render`` and every exported formula. The
+    The registered object holds ``render`` and every exported formula, shared ones too. The
     script evaluates no text and makes no blob, so a strict content security
     policy lets it run, and so does a page opened from disk.
 
@@ -58,7 +62,7 @@ def classic_script(name: str) -> str:
     imports or exports in a form that this translation does not know.
     """
     module = _source(name)
-    exported = ["render", *_EXPORTED.findall(module)]
+    exported = ["render", *_EXPORTED.findall(_figure() + module)]
     body, defaults = _DEFAULT.subn("", _NAMED.sub("", _IMPORT.sub("", module)))
     script = _shared() + "\n" + body
     left_over = _LEFT_OVER.findall(script)

@@ -3,8 +3,8 @@
 // Attention keeps every pair and answers with softmax(64 k.K) V. In the formulas d is d_model.
 
 import {
-  button, choice, colour, dataLink, drawn, element, flag, frame, guessing, line, number, percent, say,
-  slider, spoken, whenSized,
+  body, button, choice, colour, dataLink, drawn, element, frame, guessFlag, guessing, line, normal, number,
+  percent, say, setting, slider, spoken, uncover, uniforms, whenSized,
 } from "./figure.mjs";
 
 const TEXT = {
@@ -96,25 +96,13 @@ export function capacity(d, share) {
   return pairs;
 }
 
-/** Uniform numbers in (0, 1), the same for the same seed (mulberry32). */
-export function uniforms(seed) {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t = (t + Math.imul(t ^ (t >>> 7), t | 61)) ^ t;
-    return (((t ^ (t >>> 14)) >>> 0) + 0.5) / 4294967296;
-  };
-}
-
 /** `count` random vectors of length one and width d, row after row. */
 export function unitVectors(count, d, random) {
   const rows = new Float64Array(count * d);
   for (let start = 0; start < rows.length; start += d) {
     let squares = 0;
     for (let i = start; i < start + d; i++) {
-      const radius = Math.sqrt(-2 * Math.log(random()));
-      rows[i] = radius * Math.cos(2 * Math.PI * random());
+      rows[i] = normal(random);
       squares += rows[i] ** 2;
     }
     for (let i = start; i < start + d; i++) rows[i] /= Math.sqrt(squares);
@@ -202,7 +190,8 @@ function plot(model, text, width, draws) {
     label: shown ? text.plot : `${text.plot}. ${text.hidden}`,
   });
   if (shown) drawCurves(chart, model, text, draws.filter((draw) => draw.d === d));
-  if (model.get("guess")) drawGuess(chart, model.get("guess"), text);
+  const guess = model.get("guess");
+  if (guess) guessFlag(chart, chart.along(guess), say(text.guessed, { pairs: pairsText(guess, text) }));
   return chart;
 }
 
@@ -228,11 +217,6 @@ function drawCurves({ svg, along, up, edge }, model, text, draws) {
         drawn("circle", { cx, cy: up(share), r: last ? 5.5 : 3.5, fill: colour(idea) }),
       );
   }
-}
-
-function drawGuess(chart, guess, text) {
-  const look = { idea: "memory", "stroke-dasharray": "1 5", "stroke-linecap": "round" };
-  flag(chart, chart.along(guess), say(text.guessed, { pairs: pairsText(guess, text) }), 0, look);
 }
 
 // One square a pair: filled when its value comes back, hollow when it is lost.
@@ -322,10 +306,7 @@ function legend(model, text) {
 }
 
 function controls(model, text, drawAgain) {
-  const set = (key, value) => {
-    model.set(key, value);
-    model.save_changes();
-  };
+  const set = setting(model);
   const size = choice({
     label: text.size,
     options: SIZES.map((d) => [d, say(text.square, { d })]),
@@ -380,10 +361,7 @@ function render({ model, el }) {
   const draw = (outcome) => {
     if (!width) return;
     const shown = model.get("revealed");
-    const hadFocus = panel.guess.node.contains(el.getRootNode().activeElement);
-    panel.guess.node.hidden = shown;
-    for (const node of [panel.open, columns, key]) node.hidden = !shown;
-    if (shown && hadFocus) panel.pairs.input.focus();
+    uncover(shown, panel.guess.node, [panel.open, columns, key], panel.pairs.input);
     const question = say(text.question, { d: model.get("d_model") });
     panel.guess.ask(question, position(model.get("guess") || 8));
     panel.pairs.show(position(model.get("pairs")));
@@ -411,10 +389,8 @@ function render({ model, el }) {
   };
 
   el.append(
-    element(
-      "div",
-      { class: "explorable-body", role: "group", "aria-label": model.get("title") },
-      element("p", { class: "explorable-title" }, model.get("title")),
+    body(
+      model,
       panel.guess.node,
       panel.open,
       canvas,

@@ -2,8 +2,8 @@
 // so that gate^gap of it remains.
 
 import {
-  button, colour, dataLink, drawn, element, flag, frame, guessing, line, number, percent, say, slider,
-  spoken, whenSized, words,
+  body, button, colour, dataLink, drawn, element, flag, frame, guessFlag, guessing, line, number, percent,
+  say, setting, slider, spoken, uncover, whenSized, words,
 } from "./figure.mjs";
 
 const TEXT = {
@@ -91,7 +91,8 @@ function plot(model, text, width) {
     drawMeasured(chart, model.get("curves"));
     drawCurve(chart, gate, text);
   }
-  if (model.get("guess")) drawGuess(chart, model.get("guess"), text);
+  const guess = model.get("guess");
+  if (guess) guessFlag(chart, chart.along(guess), say(text.guessed, { steps: stepsText(guess, text) }));
   if (shown) drawToken(chart, gate, gap, text);
   return chart;
 }
@@ -109,11 +110,6 @@ function drawCurve(chart, gate, text) {
   if (half > FARTHEST) return;
   const look = { idea: "recurrence", "stroke-width": 1.5, "stroke-dasharray": "5 4" };
   flag(chart, along(half), say(text.halfLife, { steps: stepsText(half, text) }), 1, look);
-}
-
-function drawGuess(chart, guess, text) {
-  const look = { idea: "memory", "stroke-dasharray": "1 5", "stroke-linecap": "round" };
-  flag(chart, chart.along(guess), say(text.guessed, { steps: stepsText(guess, text) }), 0, look);
 }
 
 function drawToken({ svg, along, up, edge }, gate, gap, text) {
@@ -199,10 +195,7 @@ function finding(model, text) {
 }
 
 function controls(model, text) {
-  const set = (key, value) => {
-    model.set(key, value);
-    model.save_changes();
-  };
+  const set = setting(model);
   const gate = slider({
     label: text.gate,
     max: GATES,
@@ -265,10 +258,7 @@ function render({ model, el }) {
   const draw = () => {
     if (!width) return;
     const shown = model.get("revealed");
-    const hadFocus = panel.guess.node.contains(el.getRootNode().activeElement);
-    panel.guess.node.hidden = shown;
-    panel.open.hidden = key.hidden = !shown;
-    if (shown && hadFocus) panel.gate.input.focus();
+    uncover(shown, panel.guess.node, [panel.open, key], panel.gate.input);
     const guess = nearest(model.get("guess") || 8, gapAt, GAPS);
     panel.guess.ask(say(text.question, { gate: model.get("gate") }), guess);
     panel.gap.show(nearest(model.get("gap"), gapAt, GAPS));
@@ -279,10 +269,8 @@ function render({ model, el }) {
     said.set(shown ? finding(model, text) : text.hidden);
   };
 
-  const root = element(
-    "div",
-    { class: "explorable-body", role: "group", "aria-label": model.get("title") },
-    element("p", { class: "explorable-title" }, model.get("title")),
+  const root = body(
+    model,
     panel.guess.node,
     panel.open,
     canvas,

@@ -41,6 +41,19 @@ export function percent(share) {
   return `${value.toLocaleString("en", { maximumSignificantDigits: digits })}\u00a0%`;
 }
 
+/** Sets a trait of the model and tells the kernel, where there is one. */
+export const setting = (model) => (key, value) => {
+  model.set(key, value);
+  model.save_changes();
+};
+
+/** A figure under its title: what `render` puts into the page. */
+export function body(model, ...nodes) {
+  const title = model.get("title");
+  const head = element("p", { class: "explorable-title" }, title);
+  return element("div", { class: "explorable-body", role: "group", "aria-label": title }, head, ...nodes);
+}
+
 /** A labelled native slider; `text(position)` is what is shown and read out. */
 export function slider({ label, max, position, text, onInput }) {
   const input = element("input", { type: "range", min: 0, max, step: 1 });
@@ -111,6 +124,31 @@ export function guessing({ label, reveal, max, position, text, onGuess, onReveal
   return { node, ask };
 }
 
+/** Shows the question or, once `shown`, what stands behind it; the focus moves on to `first`. */
+export function uncover(shown, guess, behind, first) {
+  const hadFocus = guess.contains(guess.getRootNode().activeElement);
+  guess.hidden = shown;
+  for (const node of behind) node.hidden = !shown;
+  if (shown && hadFocus) first.focus();
+}
+
+/** Uniform numbers in (0, 1), the same for the same seed (mulberry32). */
+export function uniforms(seed) {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = Math.imul(state ^ (state >>> 15), state | 1);
+    t = (t + Math.imul(t ^ (t >>> 7), t | 61)) ^ t;
+    return (((t ^ (t >>> 14)) >>> 0) + 0.5) / 4294967296;
+  };
+}
+
+/** A standard normal number from two uniform ones (Box and Muller). */
+export function normal(random) {
+  const radius = Math.sqrt(-2 * Math.log(random()));
+  return radius * Math.cos(2 * Math.PI * random());
+}
+
 /** A number from `domain` to a place in `range`; logarithmic when asked. */
 export function scale(domain, range, log = false) {
   const bent = log ? Math.log : (value) => value;
@@ -121,12 +159,10 @@ export function scale(domain, range, log = false) {
 /**
  * An empty chart at its true width in pixels, so that letters keep their size on a phone.
  * `x` and `y` are { domain, ticks, log, text, label }; `flags` rows are kept free above for the
- * names of upright lines. Returns the svg, two scales, the edges.
+ * names of upright lines; `left` and `below` are the margins. Returns the svg, two scales, the edges.
  */
-export function frame({ width, height, flags, x, y, label }) {
-  // room for the longest number on the upright axis
-  const left = 14 + 7.2 * Math.max(...y.ticks.map((tick) => y.text(tick).length));
-  const edge = { left, right: width - 14, top: 26 + 17 * flags, bottom: height - 46 };
+export function frame({ width, height, flags, x, y, label, left = roomFor(y), below = 46 }) {
+  const edge = { left, right: width - 14, top: 26 + 17 * flags, bottom: height - below };
   const along = scale(x.domain, [edge.left, edge.right], x.log);
   const up = scale(y.domain, [edge.bottom, edge.top], y.log);
   const svg = drawn("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img" });
@@ -148,6 +184,9 @@ export function frame({ width, height, flags, x, y, label }) {
   return { svg, along, up, edge };
 }
 
+// room for the longest number on the upright axis
+const roomFor = (y) => 14 + 7.2 * Math.max(...y.ticks.map((tick) => y.text(tick).length));
+
 /** Text in a drawing, with a rim of paper so that a line behind it does not cross it out. */
 export function words(text, x, y, { anchor = "start", muted = false, idea, strong } = {}) {
   const fill = colour(idea ?? (muted ? "muted" : "ink"));
@@ -163,6 +202,14 @@ export function flag({ svg, edge }, x, name, row, { idea, ...look }) {
   const inside = Math.min(edge.right - half, Math.max(edge.left + half, x));
   svg.append(words(name, inside, edge.top - 7 - 17 * row, { anchor: "middle", idea }));
 }
+
+/** The reader's guess: a dotted upright line at `x` with its name. */
+export function guessFlag(chart, x, name) {
+  flag(chart, x, name, 0, { idea: "memory", ...DOTTED });
+}
+
+/** How a reader's guess is drawn. */
+export const DOTTED = { "stroke-dasharray": "1 5", "stroke-linecap": "round" };
 
 /** A line through points, [x, y] in pixels. */
 export function line(points, attributes) {
