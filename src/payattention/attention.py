@@ -91,16 +91,16 @@ def _allowed(mask: Mask, scores: tuple[int, ...], device: torch.device) -> Tenso
     if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
         got = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
         raise TypeError(f"mask: got {got}; expected torch.bool, True where a row may look")
+    mask = torch.atleast_2d(mask)
     # heads are an axis that a mask for each sequence does not have
-    if mask.ndim == 3 and len(scores) == 4:
-        mask = mask[:, None]
-    _expect_fit("mask", mask.shape, scores)
+    by_sequence = mask.ndim == 3 and len(scores) == 4
+    _expect_fit("mask", mask.shape, (scores[0], rows, columns) if by_sequence else scores)
     blind = ~mask.any(dim=-1)
     if blind.any():
         *_, row = first = tuple(blind.nonzero()[0].tolist())
         where = f" of {first[:-1]}" if len(first) > 1 else ""
         raise ValueError(f"mask: row {row}{where} may look at nothing; expected at least one True")
-    return mask
+    return mask[:, None] if by_sequence else mask
 
 
 def _expect_fit(name: str, shape: torch.Size, scores: tuple[int, ...]) -> None:
@@ -174,11 +174,15 @@ def attend(
         ValueError: for shapes that do not fit, or a row that may look at nothing.
     """
     _expect_pairs(queries, keys, values)
-    scores = dot_product_scores(queries, keys)
-    if bias is not None:
-        _expect_fit("bias", bias.shape, tuple(scores.shape))
-        scores = scores + bias
-    return to_weights(scores, mask) @ values
+    return to_weights(_biased(dot_product_scores(queries, keys), bias), mask) @ values
+
+
+def _biased(scores: Tensor, bias: Tensor | None) -> Tensor:
+    """The scores with the bias added, where there is one; they keep their type."""
+    if bias is None:
+        return scores
+    _expect_fit("bias", bias.shape, tuple(scores.shape))
+    return scores + bias.to(scores.dtype)
 
 
 def attend_fused(
@@ -200,6 +204,7 @@ def attend_fused(
     allowed = _allowed(mask, shape, queries.device)
     if bias is not None:
         _expect_fit("bias", bias.shape, shape)
+        bias = torch.atleast_2d(bias).to(queries.dtype)
         allowed = bias if allowed is None else bias.masked_fill(~allowed, -math.inf)
     return F.scaled_dot_product_attention(queries, keys, values, attn_mask=allowed)
 
@@ -346,7 +351,7 @@ class MultiHeadAttention(nn.Module):
         if self.rotate is not None:
             q, k = self.rotate(q), self.rotate(k)
         scores = dot_product_scores(q, k.repeat_interleave(self.heads // self.kv_heads, dim=1))
-        return to_weights(scores if bias is None else scores + bias, mask)
+        return to_weights(_biased(scores, bias), mask)
 
 
 class CausalAttention(nn.Module):
