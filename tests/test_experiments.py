@@ -11,8 +11,10 @@ from payattention import data, results
 from payattention.experiments import (
     error_vs_length,
     gradient_vs_gap,
+    induction_vs_layers,
     recall_vs_gap,
     recall_vs_pairs,
+    right_vs_place,
     time_vs_tokens,
 )
 from payattention.pronunciation import Speller, without_stress
@@ -37,6 +39,12 @@ TINY = {
     ),
     error_vs_length: replace(
         error_vs_length.LIVE, longest=5, words=7, joined_lengths=(6, 8), joined_words=5, seeds=2
+    ),
+    induction_vs_layers: replace(
+        induction_vs_layers.LIVE, d_model=8, steps=60, fixed_steps=3, every=20, tests=5
+    ),
+    right_vs_place: replace(
+        right_vs_place.LIVE, d_model=8, steps=3, cheap_steps=2, tested=(24, 40), tests=5
     ),
     time_vs_tokens: replace(
         time_vs_tokens.FULL, d_model=3, reading=(256, 512, 1024), writing=(2, 5), repeats=3

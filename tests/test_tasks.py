@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payattention.tasks import PairRecall, Recall
+from payattention.tasks import Needle, PairRecall, Recall, Repeat
 
 
 def generator(seed=0):
@@ -60,4 +60,86 @@ def test_every_symbol_is_asked_for():
 )
 def test_bad_sizes(make, message):
     with pytest.raises(ValueError, match=message):
+        make()
+
+
+@given(
+    stretch=st.integers(2, 7), spare=st.integers(0, 5), fixed=st.booleans(), seed=st.integers(0, 99)
+)
+def test_repeat(stretch, spare, fixed, seed):
+    task = Repeat(stretch=stretch, spare=spare, symbols=13, fixed=fixed)
+    tokens, distance = task.draw(5, generator(seed))
+    assert tokens.shape == (5, task.tokens) == (5, 2 * stretch + spare)
+    for row, apart in zip(tokens.tolist(), distance.tolist(), strict=True):
+        second = row[-stretch:]
+        first = task.tokens - stretch - apart
+        assert row[first : first + stretch] == second
+        assert len(set(row)) == stretch + spare  # each symbol of the copies twice, others once
+    if fixed:
+        assert len(set(distance.tolist())) == 1
+
+
+def test_the_distance_between_copies_takes_every_value():
+    _, distance = Repeat(stretch=3, spare=4).draw(400, generator())
+    assert set(distance.tolist()) == {3, 4, 5, 6, 7}
+
+
+HAY = torch.arange(40) % 7
+
+
+@given(
+    tokens=st.integers(9, 31),
+    place=st.sampled_from([None, 0.0, 0.3, 1.0]),
+    seed=st.integers(0, 99),
+)
+def test_needle(tokens, place, seed):
+    task = Needle(HAY, text_symbols=7, facts=3, keys=5, values=11)
+    ids, answers = task.draw(4, generator(seed), tokens=tokens, place=place)
+    assert ids.shape == (4, tokens) and answers.shape == (4, 3)
+    assert (ids < task.vocab).all()
+    for row, wanted in zip(ids.tolist(), answers.tolist(), strict=True):
+        text, questions = row[:-3], row[-3:]
+        for key, value in zip(questions, wanted, strict=True):
+            assert 7 <= key < 12 and text.count(key) == 1
+            assert text[text.index(key) + 1] == 12 + value
+        hidden = [at for at, token in enumerate(text) if token >= 7]
+        assert len(hidden) == 6  # three keys, three values, and nothing else but text
+        if place == 0.0:
+            assert text.index(questions[-1]) == 0
+        if place == 1.0:
+            assert text.index(questions[-1]) >= len(text) - 3
+
+
+def test_the_last_question_is_about_a_fact_anywhere():
+    task = Needle(HAY, text_symbols=7, facts=3, keys=5, values=11)
+    ids, _ = task.draw(300, generator(), tokens=29)
+    at = (ids[:, :-3] == ids[:, -1:]).int().argmax(dim=1)
+    assert set(at.tolist()) == set(range(0, 26, 2))
+
+
+@pytest.mark.parametrize(
+    ("make", "complaint"),
+    [
+        (lambda: Repeat(stretch=1), "stretch=1: expected at least 2"),
+        (lambda: Repeat(spare=-1), "spare=-1: expected at least 0"),
+        (lambda: Repeat(stretch=5, spare=2, symbols=6), "symbols=6: expected at least 7"),
+        (lambda: Needle(HAY, 7, facts=0), "facts=0: expected at least 1"),
+        (lambda: Needle(HAY, 7, facts=9, keys=8), "keys=8: expected at least 9"),
+        (lambda: Needle(HAY, 7, values=1), "values=1: expected at least 2"),
+        (
+            lambda: Needle(HAY, 7, facts=3).draw(2, generator(), tokens=8),
+            "tokens=8: expected 9 to 40",
+        ),
+        (
+            lambda: Needle(HAY, 7, facts=3).draw(2, generator(), tokens=41),
+            "tokens=41: expected 9 to 40",
+        ),
+        (
+            lambda: Needle(HAY, 7, facts=3).draw(2, generator(), tokens=20, place=1.5),
+            "place=1.5: expected 0 to 1",
+        ),
+    ],
+)
+def test_wrong_sizes_of_copies_and_needles_are_named(make, complaint):
+    with pytest.raises(ValueError, match=complaint):
         make()

@@ -89,3 +89,109 @@ class PairRecall:
         values = torch.randint(self.value_symbols, (batch, self.pairs), generator=generator)
         which = torch.randint(self.pairs, (batch, 1), generator=generator)
         return keys, values, keys.gather(1, which)[:, 0], values.gather(1, which)[:, 0]
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """A stretch of different symbols, some others, and the same stretch again: what comes next?
+
+    Up to `spare` other symbols stand before the stretch, the rest of them between the two copies,
+    so that the distance from one copy to the other is random; with `fixed` it is always the same.
+    No symbol outside of the copies is one of theirs.
+
+    >>> tokens, distance = Repeat(stretch=3, spare=2).draw(1, torch.Generator().manual_seed(1))
+    >>> tokens.tolist(), distance.tolist()
+    ([[28, 50, 34, 4, 33, 28, 50, 34]], [5])
+
+    Raises:
+        ValueError: for a stretch below 2, negative `spare`, or fewer symbols than are needed.
+    """
+
+    stretch: int = 24
+    spare: int = 16
+    symbols: int = 64
+    fixed: bool = False
+
+    def __post_init__(self) -> None:
+        _require("stretch", self.stretch, 2)
+        _require("spare", self.spare, 0)
+        _require("symbols", self.symbols, self.stretch + self.spare)
+
+    @property
+    def tokens(self) -> int:
+        """Length of a sequence."""
+        return 2 * self.stretch + self.spare
+
+    def draw(
+        self, batch: int, generator: torch.Generator
+    ) -> tuple[Int[Tensor, "batch tokens"], Int[Tensor, " batch"]]:
+        """Sequences, and how far apart the two copies stand in each."""
+        shuffled = torch.rand(batch, self.symbols, generator=generator).argsort(dim=1)
+        stretch, others = shuffled[:, : self.stretch], shuffled[:, self.stretch :]
+        before = torch.randint(self.spare + 1, (batch,), generator=generator)
+        if self.fixed:
+            before = torch.full((batch,), self.spare // 2)
+        rows = [
+            torch.cat([other[:first], copy, other[first : self.spare], copy])
+            for first, copy, other in zip(before.tolist(), stretch, others, strict=True)
+        ]
+        return torch.stack(rows), self.stretch + self.spare - before
+
+
+@dataclass(frozen=True)
+class Needle:
+    """Facts hidden in a text, and at its end a question about each of them.
+
+    A fact is a key and the value behind it; a question is a key alone. `text` holds the tokens of
+    the haystack, numbered below `text_symbols`; keys are numbered behind them, values behind the
+    keys. Chance is 1 / values, and 1 / facts for one who names any value of the text.
+
+    Raises:
+        ValueError: for fewer than 1 fact, more facts than keys, or fewer than 2 values.
+    """
+
+    text: Int[Tensor, " characters"]
+    text_symbols: int
+    facts: int = 8
+    keys: int = 16
+    values: int = 16
+
+    def __post_init__(self) -> None:
+        _require("facts", self.facts, 1)
+        _require("keys", self.keys, self.facts)
+        _require("values", self.values, 2)
+
+    @property
+    def vocab(self) -> int:
+        """Number of different tokens."""
+        return self.text_symbols + self.keys + self.values
+
+    def draw(
+        self, batch: int, generator: torch.Generator, *, tokens: int, place: float | None = None
+    ) -> tuple[Int[Tensor, "batch tokens"], Int[Tensor, "batch facts"]]:
+        """Texts of `tokens` tokens, and the values asked for by the last of them, from 0.
+
+        The fact that the last token asks for stands at `place` before the questions, 0 the
+        beginning of the text and 1 its end, or anywhere; the others stand anywhere.
+
+        Raises:
+            ValueError: for texts that do not fit, or a place outside 0 to 1.
+        """
+        least, most = 3 * self.facts, len(self.text)
+        if not least <= tokens <= most:
+            raise ValueError(f"tokens={tokens}: expected {least} to {most}")
+        if place is not None and not 0 <= place <= 1:
+            raise ValueError(f"place={place}: expected 0 to 1")
+        starts = torch.randint(most - tokens + 1, (batch, 1), generator=generator)
+        ids = self.text[starts + torch.arange(tokens)]
+        slots = (tokens - self.facts) // 2  # pairs of neighbours before the questions
+        order = torch.rand(batch, slots, generator=generator)
+        if place is not None:
+            order[:, round(place * (slots - 1))] = 2  # sorted to the end
+        at = 2 * order.argsort(dim=1)[:, -self.facts :]
+        keys = torch.rand(batch, self.keys, generator=generator).argsort(dim=1)[:, : self.facts]
+        values = torch.randint(self.values, (batch, self.facts), generator=generator)
+        ids.scatter_(1, at, self.text_symbols + keys)
+        ids.scatter_(1, at + 1, self.text_symbols + self.keys + values)
+        ids[:, -self.facts :] = self.text_symbols + keys
+        return ids, values
