@@ -158,6 +158,12 @@ class TestBitsPerCharacter:
         found = data.bits_per_character(lambda ids: logits[ids], "test", stride=stride)
         assert found * math.log(2) == pytest.approx(2.508, abs=0.005)
 
+    def test_letters_alone_need_what_a_model_of_their_frequencies_needs(self):
+        logits = torch.bincount(data.encode(data.shakespeare("train"))).log()
+        found = data.bits_per_character(lambda ids: logits.expand(*ids.shape, -1), "test")
+        assert data.letter_bits("test") == pytest.approx(found, abs=1e-4)
+        assert 4 < data.letter_bits("test") < math.log2(78)
+
     def test_batch_does_not_matter(self):
         few, many = (
             data.bits_per_character(of_all_before, "test", characters=3000, batch=batch)

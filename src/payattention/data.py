@@ -146,6 +146,17 @@ def language_batches(
     return draw
 
 
+def letter_bits(split: str = "validation") -> float:
+    """Bits for a character of the split, on average, of one who knows only how frequent each is.
+
+    The frequencies are those of the training plays. A model that has learned
+    anything of the order of characters needs fewer.
+    """
+    _expect_split(split)
+    counts = torch.bincount(encode(shakespeare("train")), minlength=len(VOCABULARY)).double()
+    return -(counts / counts.sum()).log2()[encode(shakespeare(split))].mean().item()
+
+
 @torch.no_grad()
 def bits_per_character(
     model: LanguageModel,
