@@ -132,3 +132,33 @@ def test_every_line_has_a_colour_of_its_idea():
 def test_lines_of_one_figure_can_be_told_apart(figure):
     lines = [plots.LINES[name] for name in figure]
     assert len({(line.idea, line.dashes, line.marker) for line in lines}) == len(lines)
+
+
+def test_a_heat_map_has_a_square_for_each_share_that_can_be_seen():
+    _, axis = plots.axes()
+    shares = [[1.0, 0.0, 0.0], [0.25, 0.75, 0.001]]
+    drawn = plots.heat_map(axis, shares, across=["a", "b", "c"], down=["x", "y"], numbers=True)
+    assert drawn is axis
+    (squares,) = axis.collections
+    assert squares.get_facecolors()[:, 3].tolist() == [1.0, 0.25, 0.75]
+    corners = [path.vertices.min(axis=0).tolist() for path in squares.get_paths()]
+    assert corners == [[-0.5, -0.5], [-0.5, 0.5], [0.5, 0.5]]
+    assert [text.get_text() for text in axis.get_xticklabels()] == ["a", "b", "c"]
+    assert [text.get_text() for text in axis.texts] == ["100", "0", "0", "25", "75", "0"]
+    assert axis.get_ylim() == (1.5, -0.5)  # the first row is on top
+    plt.close("all")
+
+
+@pytest.mark.parametrize(
+    ("shares", "names", "complaint"),
+    [
+        ([0.5, 0.5], None, r"shape \(2,\); expected a matrix"),
+        ([[0.5, 1.5]], None, "expected a matrix of numbers from 0 to 1"),
+        ([[0.5, 0.5]], ["a"], "across: got 1 names; expected 2"),
+    ],
+)
+def test_a_heat_map_refuses_what_it_cannot_draw(shares, names, complaint):
+    _, axis = plots.axes()
+    with pytest.raises(ValueError, match=complaint):
+        plots.heat_map(axis, shares, across=names)
+    plt.close("all")

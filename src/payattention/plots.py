@@ -5,7 +5,7 @@ which the site and the explorables read too. Import this module where there is m
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -13,7 +13,10 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import PatchCollection
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from payattention import measure
 from payattention.records import Results
@@ -196,6 +199,52 @@ def measured(axis: Axes, results: Results, *, x: str, y: str, line: Line) -> Axe
     axis.plot(xs, middles, color=shade, linestyle=line.dashes, marker=line.marker)
     axis.fill_between(xs, lows, highs, color=shade, alpha=0.15, linewidth=0)
     return name_lines(axis, [(line.name, shade, xs[-1], middles[-1])])
+
+
+def heat_map(
+    axis: Axes,
+    shares: Sequence[Sequence[float]] | np.ndarray,
+    *,
+    across: Sequence[str] | None = None,
+    down: Sequence[str] | None = None,
+    idea: str = "attention",
+    numbers: bool = False,
+) -> Axes:
+    """A matrix of shares as a field of squares, the fuller the larger; `across` names its columns.
+
+    Each square is the idea's colour, more or less opaque, so that it follows the page into the
+    dark. With `numbers` each share is written in its square, as a percentage.
+
+    Raises:
+        ValueError: for shares that are no matrix of numbers from 0 to 1, or names that do not fit.
+    """
+    shares = np.asarray(shares, dtype=float)
+    if shares.ndim != 2 or shares.min() < -1e-6 or shares.max() > 1 + 1e-6:
+        raise ValueError(
+            f"shares: got shape {shares.shape}; expected a matrix of numbers from 0 to 1"
+        )
+    rows, columns = shares.shape
+    for name, labels, size in (("across", across, columns), ("down", down, rows)):
+        if labels is not None and len(labels) != size:
+            raise ValueError(f"{name}: got {len(labels)} names; expected {size}")
+    seen = [
+        (row, column) for row, column in np.ndindex(rows, columns) if shares[row, column] > 0.004
+    ]
+    squares = [Rectangle((column - 0.5, row - 0.5), 1, 1) for row, column in seen]
+    shades = [to_rgba(colour(idea), min(1.0, shares[place])) for place in seen]
+    axis.add_collection(PatchCollection(squares, facecolors=shades, edgecolors="none"))
+    axis.set(xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5), aspect="equal")
+    axis.grid(False)
+    axis.set_xticks(range(columns) if across is not None else [], across, rotation=90)
+    axis.set_yticks(range(rows) if down is not None else [], down)
+    axis.tick_params(length=0)
+    axis.xaxis.tick_top()
+    if numbers:
+        for row, column in np.ndindex(rows, columns):
+            share = shares[row, column]
+            shade = colour("paper" if share > 0.6 else "ink")
+            axis.text(column, row, f"{100 * share:.0f}", ha="center", va="center", color=shade)
+    return axis
 
 
 def _summary(results: Results, x: str, y: str, middle: str) -> list[np.ndarray]:
