@@ -203,7 +203,7 @@ def measured(axis: Axes, results: Results, *, x: str, y: str, line: Line) -> Axe
 
 def heat_map(
     axis: Axes,
-    shares: Sequence[Sequence[float]] | np.ndarray,
+    shares: Sequence | np.ndarray,
     *,
     across: Sequence[str] | None = None,
     down: Sequence[str] | None = None,
