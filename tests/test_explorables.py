@@ -15,9 +15,20 @@ import xml.etree.ElementTree as ET
 import pytest
 import torch
 from anywidget import AnyWidget
+from torch.distributions import Categorical
 
-from payattention import associative_memory
-from payattention.explorables import Crowding, Explorable, Fading, bundle
+from payattention import associative_memory, attention, data
+from payattention.attention_maps import AttentionMaps
+from payattention.explorables import (
+    AttentionMap,
+    Crowding,
+    Explorable,
+    Fading,
+    Softmax,
+    attention_map,
+    bundle,
+    softmax,
+)
 from payattention.explorables.crowding import (
     attention_numbers,
     capacity,
@@ -26,13 +37,32 @@ from payattention.explorables.crowding import (
 )
 from payattention.explorables.explorable import csv_text, data_url
 from payattention.explorables.fading import half_life, remaining
-from payattention.explorables.picture import Axis, Line, line_chart
+from payattention.explorables.picture import Axis, Line, heat_map, line_chart
 
 CURVES = {
     Fading: [{"name": "LSTM", "gaps": [1, 4, 16, 64], "norms": [0.9, 0.5, 0.07, 1e-7]}],
     Crowding: [{"d_model": 64, "pairs": [64, 128, 256], "recalled": [1.0, 0.98, 0.76]}],
 }
+KINDS = [Fading, Crowding, Softmax, AttentionMap]
+OURS = [kind.name for kind in KINDS]  # drawn here, not by a vendored library
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+
+
+def example(kind, **state):
+    return kind(curves=CURVES[kind], **state) if kind in CURVES else kind(**state)
+
+
+TOKENS = ("[CLS]", "a", '"', "a", ",", "it", "[SEP]")
+
+
+def reading(tokens=TOKENS, layers=2, heads=3):
+    """Random weights, but in the last head of the last layer each token looks at the one before."""
+    generator = torch.Generator().manual_seed(len(tokens))
+    many = len(tokens)
+    weights = torch.rand(layers, heads, many, many, generator=generator).square()
+    before = torch.arange(many).sub(1).clamp(min=0)
+    weights[-1, -1] = 0.01 / many + 0.99 * torch.nn.functional.one_hot(before, many)
+    return AttentionMaps("A planted head.", tokens, weights / weights.sum(dim=-1, keepdim=True))
 
 
 def javascript(name, expression):
@@ -175,6 +205,8 @@ def test_half_is_left_after_the_half_life(gate):
         (lambda: half_life(1.5), "gate: expected .* got 1.5"),
         (lambda: expected_recall(0, 3), "d_model=0"),
         (lambda: capacity(16, 0.0), "share: expected"),
+        (lambda: softmax.averages(0, divided=True), "at least 1 as d_head .* got d_head=0"),
+        (lambda: softmax.averages(8, divided=True, temperature=0.0), "temperature=0.0"),
     ],
 )
 def test_formulas_refuse_what_makes_no_sense(call, message):
@@ -182,12 +214,144 @@ def test_formulas_refuse_what_makes_no_sense(call, message):
         call()
 
 
+@needs_node
+@pytest.mark.parametrize("divided", [False, True])
+@pytest.mark.parametrize("d", [1, 8, 512])
+def test_browser_and_library_weigh_the_same(d, divided):
+    drawn = javascript(
+        "softmax",
+        f"""(() => {{
+          const {{ query, keys }} = formulas.vectors(5);
+          const scale = formulas.scaleOf({d}, {json.dumps(divided)}, 1);
+          const scores = formulas.dotProducts({{ query, keys }}, {d}).map((s) => s / scale);
+          const first = (row) => [...row].slice(0, {d});
+          const found = [formulas.softmax(scores), formulas.measured(scores)];
+          return [first(query), keys.map(first), ...found];
+        }})()""",
+    )
+    query, keys = (torch.tensor(part, dtype=torch.float64) for part in drawn[:2])
+    assert keys.shape == (softmax.KEYS, d)
+    scores = attention.dot_product_scores(query[None], keys)
+    weights = attention.to_weights(scores if divided else scores * math.sqrt(d))[0]
+    assert drawn[2] == pytest.approx(weights.tolist(), rel=1e-9, abs=1e-12)
+    ours = [measure(weights).item() for measure in softmax.MEASURES.values()]
+    assert list(drawn[3].values()) == pytest.approx(ours, rel=1e-9, abs=1e-12)
+
+
+def test_measures_are_what_they_are_called():
+    scores = torch.randn(3, softmax.KEYS, dtype=torch.float64)
+    weights = scores.softmax(dim=-1)
+    nats = Categorical(probs=weights).entropy()
+    assert torch.allclose(softmax.entropy_bits(weights), nats / math.log(2))
+    for row, found in zip(scores, softmax.slope(weights), strict=True):
+        jacobian = torch.autograd.functional.jacobian(lambda x: x.softmax(dim=-1), row)
+        assert found.item() == pytest.approx(jacobian.trace().item())
+    equal = torch.full((8,), 1 / 8)
+    one = torch.eye(8)[2]
+    ends = [[measure(w).item() for measure in softmax.MEASURES.values()] for w in (equal, one)]
+    assert ends == [pytest.approx([1 / 8, 3, 7 / 8]), pytest.approx([1, 0, 0])]
+
+
+@needs_node
+def test_averages_agree_between_two_ways_to_draw():
+    """Here vectors are drawn; in the browser the query's length and 8 normal numbers."""
+    theirs = javascript(
+        "softmax",
+        "(() => { const draws = formulas.lengthsAndNormals(4000, 3); "
+        "return [false, true].map((divided) => formulas.averages(draws, divided, 2)); })()",
+    )
+    for divided in (False, True):
+        for place in (0, 3, 7):
+            ours = softmax.averages(2**place, divided=divided, temperature=2.0, draws=4000)
+            # three standard deviations of two means over 4,000 draws, of entropy at most 0.9 bits
+            assert list(theirs[divided][place].values()) == pytest.approx(
+                list(ours.values()), abs=3 * 0.9 * math.sqrt(2 / 4000)
+            )
+
+
+def test_a_temperature_does_what_the_division_does():
+    by_temperature = softmax.averages(64, divided=False, temperature=8.0)
+    assert by_temperature == pytest.approx(softmax.averages(64, divided=True), rel=1e-5)
+
+
+def test_width_sharpens_undivided_scores_alone():
+    undivided, divided = (
+        [softmax.averages(d, divided=divided) for d in softmax.WIDTHS] for divided in (False, True)
+    )
+    largest = [one["largest_weight"] for one in undivided]
+    assert largest == sorted(largest) and largest[-1] > 0.95
+    for name in softmax.MEASURES:
+        wide = [one[name] for one in divided[4:]]
+        assert max(wide) - min(wide) < 0.05
+
+
+@needs_node
+def test_softmax_sliders_and_extreme_scores():
+    ends = javascript("softmax", "[0, 8, 26, 28].map(formulas.temperatureAt)")
+    assert ends == [0.25, 1, pytest.approx(math.sqrt(512)), 32]
+    assert javascript("softmax", "formulas.softmax([1e4, 0, -1e4])") == [1, 0, 0]
+
+
+def test_a_weight_travels_in_a_byte():
+    for one in (reading(), data.attention_maps()[3]):
+        again = attention_map.unpacked(attention_map.packed(one))
+        assert (again - one.weights).abs().max() <= 0.5 / 255 + 1e-6
+
+
+@needs_node
+def test_browser_and_library_read_the_same_map():
+    figure = AttentionMap([reading(), reading(TOKENS[:5])], sentence=1, layer=1, head=1)
+    weights = attention_map.unpacked(figure.maps[1])
+    found = javascript(
+        "attention_map",
+        f"""(() => {{
+          const reading = {json.dumps(figure.maps[1])};
+          const all = formulas.steps(reading);
+          const weights = formulas.weightsOf(reading, all, 1, 1);
+          return [
+            weights, formulas.onTheOneBefore(weights), formulas.lookingBack(reading, all),
+            formulas.csv(reading, weights, 1, 1), formulas.strongest(weights[2], 5),
+            reading.tokens.map((_, i) => formulas.quoted(reading.tokens, i)),
+          ];
+        }})()""",
+    )
+    assert torch.allclose(torch.tensor(found[0]), weights[1, 1])
+    before = attention_map.on_the_one_before(weights)
+    assert found[1] == pytest.approx(before[1, 1].item(), rel=1e-6)
+    share = pytest.approx(before[1, 2].item(), rel=1e-6)
+    assert found[2] == {"layer": 1, "head": 2, "share": share}
+    assert found[3] == figure.table
+    assert found[4] == weights[1, 1, 2].argsort(descending=True).tolist()
+    assert found[5] == [attention_map.quoted(TOKENS[:5], place) for place in range(5)]
+    assert found[5][1:3] == ["“a” (1 of 2)", '“"”']
+
+
+def test_the_planted_head_is_found():
+    before = attention_map.on_the_one_before(reading().weights)
+    assert before.argmax().item() == 5 and before[1, 2] > 0.99
+    findings = AttentionMap([reading()]).findings()
+    assert findings[1].startswith("In layer 1, head 2, tokens give 99\u00a0% of their")
+    assert "no other of the 6 heads" in findings[1]
+    ends = reading().weights[..., [0, 6]].sum(dim=-1).mean().item()
+    assert f"[CLS] and [SEP] take {100 * ends:.0f}\u00a0%" in findings[2]
+
+
+def test_a_map_opens_where_there_is_something_to_see():
+    stored = AttentionMap()
+    assert (stored.layer, stored.head, stored.maps[0]["tokens"][stored.word]) == (3, 1, "it")
+    # what was found straight from the model, on another machine
+    assert "“it” gives 68\u00a0% of its attention to “animal”" in stored.findings()[0]
+    small = AttentionMap([reading(layers=1, heads=1, tokens=("a", "b"))])
+    assert (small.layer, small.head, small.word) == (0, 0, 0)
+    assert AttentionMap([reading()], layer=0).word == TOKENS.index("it")
+
+
 # Three places: the widget, the static page, the page without JavaScript
 
 
-@pytest.mark.parametrize("kind", [Fading, Crowding])
+@pytest.mark.parametrize("kind", KINDS)
 def test_bundle_shows_a_widget_or_html(kind):
-    data, _ = kind(curves=CURVES[kind])._repr_mimebundle_()
+    data, _ = example(kind)._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in data
     assert f'data-explorable="{kind.name}"' in data["text/html"]
 
@@ -198,15 +362,15 @@ def test_colab_gets_the_widget_alone(monkeypatch):
     assert Fading()._repr_mimebundle_() == ({"widget": 1}, {})
 
 
-@pytest.mark.parametrize("kind", [Fading, Crowding])
+@pytest.mark.parametrize("kind", KINDS)
 def test_static_page_has_state_picture_findings_and_data(kind):
-    figure = kind(curves=CURVES[kind], texts={"guess": "</script><b>"})
+    figure = example(kind, texts={"guess": "</script><b>"})
     fallback = figure.fallback()
     assert fallback.count("</script>") == 1  # a text cannot close the element that holds it
     assert not re.search(r'\son\w+="|\sstyle="', fallback)
     page = ET.fromstring(fallback)
     state = json.loads(page.find("script").text)
-    assert state["curves"] == CURVES[kind] and state["texts"] == {"guess": "</script><b>"}
+    assert state.get("curves") == CURVES.get(kind) and state["texts"] == {"guess": "</script><b>"}
     assert not any(key.startswith("_") or key in ("layout", "tooltip") for key in state)
     below = page.find("div")
     assert below.find("{http://www.w3.org/2000/svg}svg").attrib["aria-label"]
@@ -215,18 +379,18 @@ def test_static_page_has_state_picture_findings_and_data(kind):
     assert link.attrib["href"] == data_url(figure.table)
 
 
-@pytest.mark.parametrize("kind", [Fading, Crowding])
+@pytest.mark.parametrize("kind", KINDS)
 def test_drawn_in_the_palette_alone(kind):
-    colours = re.findall(r'(?:fill|stroke)="([^"]+)"', kind(curves=CURVES[kind]).picture())
+    colours = re.findall(r'(?:fill|stroke)="([^"]+)"', example(kind).picture())
     allowed = {bundle.colour(idea) for idea in bundle.palette()} | {"none"}
     assert colours and set(colours) <= allowed
 
 
-@pytest.mark.parametrize("kind", [Fading, Crowding])
+@pytest.mark.parametrize("kind", KINDS)
 def test_light_enough(kind):
     code = bundle.classic_script(kind.name) + bundle.stylesheet() + bundle.static_model()
-    weight = len(gzip.compress((code + kind(curves=CURVES[kind]).fallback()).encode()))
-    assert weight < 300_000
+    weight = len(gzip.compress((code + example(kind).fallback()).encode()))
+    assert weight < 100_000
 
 
 def test_table_holds_what_was_measured():
@@ -265,6 +429,27 @@ def test_findings_say_what_was_measured():
         ),
         (lambda: Crowding(d_model=48), "d_model: expected one of"),
         (lambda: Crowding(pairs=0), "pairs: expected 1 to 512"),
+        (lambda: Softmax(d_head=48), r"d_head: expected one of \(1, 2, .*, got 48"),
+        (lambda: Softmax(temperature=33.0), "temperature: expected 0.25 to 32.0, got 33.0"),
+        (lambda: Softmax(guess=12), "guess: expected 13 to 100 per cent, or 0 for none, got 12"),
+        (lambda: AttentionMap([]), "maps: expected one reading or more, .*, got none"),
+        (
+            lambda: AttentionMap([reading(), reading(heads=2)]),
+            r"maps: .* of as many layers and heads, got \[\(2, 2\), \(2, 3\)\]",
+        ),
+        (
+            lambda: AttentionMap([reading(tokens=("a",) * 41)]),
+            "maps: 'A planted head.' has 41 tokens; expected 2 to 40",
+        ),
+        (
+            lambda: AttentionMap([AttentionMaps("a b", ("a", "b"), torch.full((1, 1, 2, 2), 0.4))]),
+            "maps: 'a b' has weights from 0.4 on, and a row that sums to 0.8",
+        ),
+        (lambda: AttentionMap(layer=6), "layer: expected 0 to 5, got 6"),
+        (lambda: AttentionMap(head=12), "head: expected 0 to 11, got 12"),
+        (lambda: AttentionMap(word=16), "word: expected 0 to 15, got 16"),
+        (lambda: AttentionMap(sentence=8), "sentence: expected 0 to 7, got 8"),
+        (lambda: AttentionMap([reading()], word=-1), "word: expected 0 to 6, got -1"),
     ],
 )
 def test_bad_state_is_refused(build, message):
@@ -294,11 +479,12 @@ def test_a_curve_below_the_chart_has_no_line():
 
 
 def test_names_are_the_modules():
-    assert bundle.names() == ["crowding", "fading"]
+    names = bundle.names()
+    assert names == sorted(names) and set(OURS) <= set(names) and "figure" not in names
 
 
 def test_classic_script_is_no_module_and_makes_no_code():
-    for name in bundle.names():
+    for name in OURS:
         script = bundle.classic_script(name)
         assert not re.search(r"^\s*(import|export)\b", script, flags=re.MULTILINE)
         assert not re.search(
@@ -309,7 +495,7 @@ def test_classic_script_is_no_module_and_makes_no_code():
 
 @needs_node
 def test_both_forms_offer_render():
-    for name in bundle.names():
+    for name in OURS:
         assert javascript(name, "typeof formulas.render") == "function"
         module = bundle.esm(name).replace("export default", "export const figure =")
         assert "import " not in re.sub(r"//.*", "", module)
@@ -324,7 +510,7 @@ def test_both_forms_offer_render():
 
 
 def test_unknown_names_and_forms_are_refused(monkeypatch):
-    with pytest.raises(ValueError, match="'figure' is no explorable; there are crowding, fading"):
+    with pytest.raises(ValueError, match="'figure' is no explorable; there are attention_map, "):
         bundle.classic_script("figure")
     monkeypatch.setattr(bundle, "_source", lambda name: 'import x from "elsewhere";\n')
     with pytest.raises(ValueError, match="elsewhere"):
@@ -380,6 +566,22 @@ def test_chart_keeps_names_apart_and_text_as_text():
     assert "a < b" in texts
     heights = [float(texts[name].attrib["y"]) for name in ("one", "two", "three")]
     assert heights[0] - heights[1] >= 15 and heights[2] == heights[0]
+
+
+def test_heat_map_has_a_square_for_each_weight_and_a_frame():
+    weights = [[1.0, 0.0], [0.25, 0.75]]
+    drawn = heat_map(["<s>", "it"], weights, rows="looks", columns="seen", alt="two", marked=1)
+    chart = ET.fromstring(drawn)
+    *squares, frame = chart.iter("{http://www.w3.org/2000/svg}rect")
+    opacities = [float(square.attrib["fill-opacity"]) for square in squares]
+    assert opacities == pytest.approx([1, 0, 0.25**0.7, 0.75**0.7], abs=1e-3)
+    rows = [float(square.attrib["y"]) for square in squares]
+    assert rows[0] == rows[1] < rows[2] == rows[3]
+    assert frame.attrib["fill"] == "none" and float(frame.attrib["y"]) == rows[2] - 0.5
+    texts = [node.text for node in chart.iter("{http://www.w3.org/2000/svg}text")]
+    assert sorted(texts) == sorted(["looks", "seen", *["<s>", "it"] * 2])
+    bare = heat_map(["a"], [[1.0]], rows="", columns="", alt="")
+    assert len(list(ET.fromstring(bare).iter("{http://www.w3.org/2000/svg}rect"))) == 1
 
 
 def test_log_axis_places_by_factor_and_keeps_inside():

@@ -4,8 +4,10 @@ Each is a class here, a module ``<name>.mjs`` beside it, and shared drawing in `
 ``bundle`` turns the modules into what Jupyter loads and what a static page loads.
 """
 
+from payattention.explorables.attention_map import AttentionMap
 from payattention.explorables.crowding import Crowding
 from payattention.explorables.explorable import Explorable
 from payattention.explorables.fading import Fading
+from payattention.explorables.softmax import Softmax
 
-__all__ = ["Crowding", "Explorable", "Fading"]
+__all__ = ["AttentionMap", "Crowding", "Explorable", "Fading", "Softmax"]

@@ -91,22 +91,27 @@ export function choice({ label, options, value, onChange }) {
   return { node: element("label", { class: "explorable-control" }, name, list), input: list };
 }
 
-/** Link to the numbers behind the figure; the address holds them, so it works offline. */
+/** An address that holds the CSV text itself, so that it opens offline. */
+export const csvAddress = (table) => `data:text/csv;charset=utf-8,${encodeURIComponent(table)}`;
+
+/** Link to the numbers behind the figure. */
 export function dataLink(table, file, text) {
-  const address = `data:text/csv;charset=utf-8,${encodeURIComponent(table)}`;
-  const link = element("a", { href: address, download: file }, text);
+  const link = element("a", { href: csvAddress(table), download: file }, text);
   return element("p", { class: "explorable-data" }, link);
 }
 
-/** A sentence that a screen reader hears once the reader's hand has rested. */
+/**
+ * A sentence that a screen reader hears once the reader's hand has rested; `further` is heard only, for
+ * what is seen elsewhere.
+ */
 export function spoken() {
   const seen = element("p", { class: "explorable-finding", "aria-hidden": "true" });
   const heard = element("p", { class: "explorable-heard", role: "status" });
   let timer;
-  const set = (sentence) => {
+  const set = (sentence, further = "") => {
     seen.textContent = sentence;
     clearTimeout(timer);
-    timer = setTimeout(() => (heard.textContent = sentence), 400);
+    timer = setTimeout(() => (heard.textContent = `${sentence} ${further}`.trim()), 400);
   };
   return { nodes: [seen, heard], set, stop: () => clearTimeout(timer) };
 }
@@ -177,7 +182,9 @@ export function frame({ width, height, flags, x, y, label, left = roomFor(y), be
     svg.append(drawn("line", { ...at, stroke: colour("muted") }));
     svg.append(words(x.text(tick), along(tick), edge.bottom + 19, { anchor: "middle", muted: true }));
   }
-  const floor = { x1: edge.left, x2: edge.right, y1: edge.bottom, y2: edge.bottom };
+  // where nothing is: 0, or the bottom of a log scale
+  const ground = y.log ? edge.bottom : up(Math.max(0, y.domain[0]));
+  const floor = { x1: edge.left, x2: edge.right, y1: ground, y2: ground };
   svg.append(drawn("line", { ...floor, stroke: colour("muted") }));
   svg.append(words(y.label, 0, 14, { muted: true }));
   svg.append(words(x.label, edge.right, edge.bottom + 39, { anchor: "end", muted: true }));

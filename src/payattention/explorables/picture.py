@@ -1,4 +1,4 @@
-"""Still pictures of the explorables: a line chart as SVG text, in the book's colours."""
+"""Still pictures of the explorables, in the book's colours: line charts, heat maps, as SVG."""
 
 import html
 import math
@@ -10,6 +10,7 @@ from payattention.explorables.bundle import colour
 WIDTH, HEIGHT = 480, 290
 LEFT, RIGHT, TOP, BOTTOM = 70, WIDTH - 66, 32, HEIGHT - 46  # names may stand in the margin
 LETTER, ROW = 7.2, 15  # about what a letter and a row of text take
+CELL = 22  # side of a heat map's square
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,59 @@ def line_chart(lines: Sequence[Line], *, x: Axis, y: Axis, alt: str) -> str:
     for line in lines:
         parts.append(_path(line, x, y))
     parts += _names(lines, x, y)  # last, above all lines
+    return _svg(parts, WIDTH, HEIGHT, alt)
+
+
+def heat_map(
+    names: Sequence[str],
+    weights: Sequence[Sequence[float]],
+    *,
+    rows: str,
+    columns: str,
+    alt: str,
+    marked: int | None = None,
+) -> str:
+    """An SVG of weights between 0 and 1: row `names[i]`, column `names[j]`, `weights[i][j]`.
+
+    A square's ink is bent a little, so that small weights are seen. `rows` and `columns` say what
+    the two are, and the row `marked` is framed.
+    """
+    edge = 16 + LETTER * max(map(len, names))
+    top = edge + 22
+    side = CELL * len(names)
+    parts = [
+        _text(columns, edge + side, 13, anchor="end"),
+        _text(rows, edge - 8, top - 8, anchor="end"),
+    ]
+    for i, name in enumerate(names):
+        middle = CELL * (i + 0.5) + 4.5
+        parts.append(_text(name, edge - 8, top + middle, idea="ink", anchor="end"))
+        up = f' transform="rotate(-90 {edge + middle:.1f} {top - 8:.1f})"'
+        parts.append(_text(name, edge + middle, top - 8, idea="ink", look=up))
+        for j, weight in enumerate(weights[i]):
+            x, y = edge + CELL * j, top + CELL * i
+            parts.append(_square(x, y, weight**0.7))
+    if marked is not None:
+        y = top + CELL * marked
+        parts.append(
+            f'<rect x="{edge:.1f}" y="{y:.1f}" width="{side}" height="{CELL}" fill="none" '
+            f'stroke="{colour("ink")}" stroke-width="1.5"/>'
+        )
+    return _svg(parts, math.ceil(edge + side + 2), math.ceil(top + side + 2), alt)
+
+
+def _svg(parts: Sequence[str], width: int, height: int, alt: str) -> str:
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
-        f'width="{WIDTH}" height="{HEIGHT}" role="img" aria-label="{html.escape(alt)}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+        f'width="{width}" height="{height}" role="img" aria-label="{html.escape(alt)}" '
         f'font-family="inherit" font-size="13">{"".join(parts)}</svg>'
+    )
+
+
+def _square(x: float, y: float, ink: float) -> str:
+    return (
+        f'<rect x="{x + 0.5:.1f}" y="{y + 0.5:.1f}" width="{CELL - 1}" height="{CELL - 1}" '
+        f'fill="{colour("attention")}" fill-opacity="{ink:.3f}"/>'
     )
 
 
@@ -106,10 +156,10 @@ def _path(line: Line, x: Axis, y: Axis) -> str:
     return f'<path d="{d}" fill="none" stroke="{colour(line.idea)}" stroke-width="2"{dashes}/>'
 
 
-def _text(text, x, y, *, idea="muted", anchor="start", rim=False) -> str:
+def _text(text, x, y, *, idea="muted", anchor="start", rim=False, look="") -> str:
     # a rim of paper keeps a name readable where it crosses a line
     edge = f' stroke="{colour("paper")}" stroke-width="4" paint-order="stroke"' if rim else ""
     return (
-        f'<text x="{x:.1f}" y="{y:.1f}" fill="{colour(idea)}" text-anchor="{anchor}"{edge}>'
+        f'<text x="{x:.1f}" y="{y:.1f}" fill="{colour(idea)}" text-anchor="{anchor}"{edge}{look}>'
         f"{html.escape(text)}</text>"
     )
