@@ -12,9 +12,12 @@ from payattention.experiments import (
     error_vs_length,
     gradient_vs_gap,
     induction_vs_layers,
+    loss_vs_length,
+    loss_vs_mask,
     recall_vs_gap,
     recall_vs_pairs,
     right_vs_place,
+    softmax_vs_width,
     time_vs_tokens,
 )
 from payattention.pronunciation import Speller, without_stress
@@ -42,6 +45,34 @@ TINY = {
     ),
     induction_vs_layers: replace(
         induction_vs_layers.LIVE, d_model=8, steps=60, fixed_steps=3, every=20, tests=5
+    ),
+    loss_vs_mask: replace(
+        loss_vs_mask.FULL, d_model=8, tokens=5, steps=20, record_every=10, tests=3, seeds=2
+    ),
+    loss_vs_length: replace(
+        loss_vs_length.FULL,
+        d_model=8,
+        trained_tokens=4,
+        tested_tokens=8,
+        bucket=2,
+        steps=2,
+        tuning_steps=(1, 2),
+        batch_tokens=8,
+        tests=3,
+        seeds=2,
+    ),
+    softmax_vs_width: replace(
+        softmax_vs_width.FULL,
+        d_heads=(1, 4),
+        columns=7,
+        queries=16,
+        untrained_seeds=2,
+        d_model=8,
+        trained_d_heads=(4,),
+        tokens=5,
+        steps=2,
+        tests=3,
+        seeds=2,
     ),
     right_vs_place: replace(
         right_vs_place.LIVE, d_model=8, steps=3, cheap_steps=2, tested=(24, 40), tests=5
@@ -219,3 +250,126 @@ def test_typical_is_the_geometric_mean():
     rows = [{"layer": "rnn", "gap": 1, "norm": norm} for norm in (1e-2, 1e-4)]
     made = Results.from_records("gradient_vs_gap", rows)
     assert math.isclose(gradient_vs_gap.typical(made, "rnn", 1), 1e-3)
+
+
+def stretches(*, batch, tokens):
+    draw = data.language_batches("validation", batch=batch, context=tokens)
+    return draw(torch.Generator().manual_seed(0))
+
+
+def test_behind_a_causal_mask_writing_is_what_was_trained():
+    model, text = loss_vs_mask.build(TINY[loss_vs_mask], 0), stretches(batch=3, tokens=7)
+    with torch.no_grad():
+        trained, written = (
+            needed(model, *text, "causal")
+            for needed in (loss_vs_mask.bits, loss_vs_mask.written_bits)
+        )
+    torch.testing.assert_close(written, trained, atol=1e-5, rtol=1e-5)
+
+
+def test_without_a_mask_only_the_last_place_is_written_as_it_was_trained():
+    model, text = loss_vs_mask.build(TINY[loss_vs_mask], 0), stretches(batch=3, tokens=7)
+    with torch.no_grad():
+        trained, written = (
+            needed(model, *text, None) for needed in (loss_vs_mask.bits, loss_vs_mask.written_bits)
+        )
+    torch.testing.assert_close(written[:, -1], trained[:, -1], atol=1e-5, rtol=1e-5)
+    assert ((written - trained)[:, :-1].abs() > 1e-3).any(dim=0).all()
+
+
+@pytest.mark.slow
+def test_the_cheat_is_found_and_does_not_write():
+    config = replace(loss_vs_mask.LIVE, steps=80)
+    records = loss_vs_mask.measure(config, {"mask": "no mask", "seed": 0})
+    needed = {row["tested"]: row["bits"] for row in records if "tested" in row}
+    assert needed["as trained"] < loss_vs_mask.FOUND_BITS
+    assert needed["prefix alone"] > data.letter_bits("validation")
+
+
+def test_the_step_of_the_cheat_is_the_first_below_the_limit():
+    rows = [
+        {"mask": "no mask", "seed": 0, "step": step, "bits": bits, "tested": None}
+        for step, bits in ((10, 3.0), (20, 0.9), (30, 1.1))
+    ]
+    made = Results.from_records("loss_vs_mask", rows)
+    assert loss_vs_mask.found_at(made, 0) == 20
+    assert loss_vs_mask.found_at(made.where(step=10), 0) is None
+
+
+def test_learned_positions_are_tested_where_they_reach_and_their_refusal_is_kept():
+    records = loss_vs_length.measure(TINY[loss_vs_length], {"trained": "learned", "seed": 0})
+    assert [row.get("place") for row in records] == [1, 3, None]
+    assert "ends at 4" in records[-1]["refused"] and "bits" not in records[-1]
+    assert not any(row["beyond"] for row in records[:-1])
+
+
+def test_bits_by_place_are_means_over_stretches_and_buckets():
+    config = TINY[loss_vs_length]
+    model = loss_vs_length.build(config, "none", 0)
+    records = loss_vs_length.by_place(config, model, "none", 0)
+    assert [row["place"] for row in records] == [1, 3, 5, 7]
+    assert [row["beyond"] for row in records] == [False, False, True, True]
+    draw = data.language_batches("validation", batch=config.tests, context=8)
+    with torch.no_grad():
+        needed = loss_vs_length.bits(model, *draw(torch.Generator().manual_seed(10_000)))
+    assert records[1]["bits"] == pytest.approx(needed[:, 2:4].mean().item(), abs=1e-5)
+
+
+def test_spans_are_means_of_each_run():
+    rows = [
+        {
+            "model": "rotary, tuned",
+            "tuning_steps": 5,
+            "seed": seed,
+            "place": place,
+            "beyond": place > 2,
+            "bits": float(place + seed),
+            "refused": None,
+        }
+        for seed in (0, 1)
+        for place in (1, 3, 5)
+    ]
+    assert loss_vs_length.spans(Results.from_records("loss_vs_length", rows)) == [
+        ("rotary_tuned_5_within", [1.0, 2.0]),
+        ("rotary_tuned_5_beyond", [4.0, 5.0]),
+        ("rotary_tuned_5_farthest", [5.0, 6.0]),
+    ]
+
+
+def test_norm_of_the_jacobian_is_that_of_the_derivative():
+    scores = 3 * torch.randn(5, 7, generator=torch.Generator().manual_seed(0))
+    norms = softmax_vs_width.jacobian_norm(scores.softmax(-1))
+    for row, norm in zip(scores, norms, strict=True):
+        jacobian = torch.autograd.functional.jacobian(lambda s: s.softmax(-1), row)
+        assert norm.item() == pytest.approx(jacobian.norm().item(), abs=1e-6)
+
+
+def test_evenness_is_the_entropy():
+    weights = torch.randn(5, 7, generator=torch.Generator().manual_seed(0)).softmax(-1)
+    theirs = torch.distributions.Categorical(weights).entropy() / math.log(2)
+    torch.testing.assert_close(softmax_vs_width.entropy_bits(weights), theirs)
+
+
+def test_undivided_scores_are_products_and_the_weights_the_same():
+    config = replace(TINY[softmax_vs_width], d_model=24)
+    point = {"d_head": 12, "scores": "undivided", "seed": 0}
+    model = softmax_vs_width.build(config, point)
+    twin = softmax_vs_width.build(config, point | {"scores": "divided"})
+    for ours, theirs in zip(model.parameters(), twin.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+    layer, x = model.blocks[0].attention, torch.randn(2, 5, 24)
+    turn = twin.blocks[0].attention.rotate
+    q, k = (
+        turn(part(x).unflatten(-1, (2, 12)).transpose(1, 2)) for part in (layer.queries, layer.keys)
+    )
+    expected = (q @ k.mT).softmax(-1)
+    torch.testing.assert_close(layer.weights(x), expected, atol=1e-6, rtol=1e-5)
+
+
+def test_trained_scores_are_judged_at_their_best_rate():
+    rows = [
+        {"trained": True, "d_head": 4, "scores": "divided", "learning_rate": rate, "bits": bits}
+        for rate, bits in ((0.1, 3.0), (0.1, 3.2), (0.2, 2.0), (0.2, 4.0))
+    ]
+    made = Results.from_records("softmax_vs_width", [*rows, {"trained": False}])
+    assert softmax_vs_width.tuned(made).column("bits").tolist() == [2.0, 4.0]

@@ -98,6 +98,19 @@ LINES = {
     "attention step": Line("attention", "attention", "-", "^"),
     "dictionary": Line("dictionary words", "recurrence", "-", "o"),
     "joined": Line("two known words, joined", "recurrence", "--", "D"),
+    "divided": Line("divided by √d_head", "attention", "-", "^"),
+    "undivided": Line("not divided", "attention", ":", "v"),
+    "causal mask": Line("causal mask", "attention", "-", "^"),
+    "no mask": Line("no mask", "attention", ":", "v"),
+    "none": Line("no positions", "attention", ":", "o"),
+    "sinusoidal": Line("sinusoidal", "attention", "--", "s"),
+    "learned": Line("learned, to 64", "attention", "-.", "v"),
+    "alibi": Line("ALiBi", "attention", "--", "D"),
+    "rotary": Line("rotary", "attention", "-", "^"),
+    "rotary, squeezed": Line("squeezed", "attention", ":", "v"),
+    "rotary, squeezed and tuned": Line("squeezed, tuned", "attention", "--", "s"),
+    "rotary, tuned": Line("tuned", "attention", "-.", "D"),
+    "rotary, trained long": Line("trained long", "attention", "-", "o"),
 }
 
 
