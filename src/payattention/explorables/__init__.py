@@ -5,9 +5,19 @@ Each is a class here, a module ``<name>.mjs`` beside it, and shared drawing in `
 """
 
 from payattention.explorables.attention_map import AttentionMap
+from payattention.explorables.bertviz import HeadView, ModelView, NeuronView
 from payattention.explorables.crowding import Crowding
 from payattention.explorables.explorable import Explorable
 from payattention.explorables.fading import Fading
 from payattention.explorables.softmax import Softmax
 
-__all__ = ["AttentionMap", "Crowding", "Explorable", "Fading", "Softmax"]
+__all__ = [
+    "AttentionMap",
+    "Crowding",
+    "Explorable",
+    "Fading",
+    "HeadView",
+    "ModelView",
+    "NeuronView",
+    "Softmax",
+]

@@ -5,6 +5,10 @@ Each figure is one ES module, ``<name>.mjs``, that may import from the shared
 a static page loads a classic script made from it, because a browser refuses
 modules from ``file://``. Both are made by text alone: the sources keep every
 ``import`` and ``export`` at the start of a line, in the few forms named here.
+
+A script that is not ours stands unchanged in ``vendor/``. The line
+``const chart = vendored("chart/chart.js", "window");`` makes a function of it, whose
+parameters take the place of what such a script looks for on a page.
 """
 
 import json
@@ -16,6 +20,7 @@ _IMPORT = re.compile(r'^import \{[^}]*\} from "\./figure\.mjs";\n', re.MULTILINE
 _DEFAULT = re.compile(r"^export default \{ render \};\n", re.MULTILINE)
 _NAMED = re.compile(r"^export (?=(?:async )?(?:function|const|class)\b)", re.MULTILINE)
 _EXPORTED = re.compile(r"^export (?:async )?(?:function|const|class) (\w+)", re.MULTILINE)
+_VENDORED = re.compile(r'^const (\w+) = vendored\("([\w./]+)"((?:, "\w+")*)\);\n', re.MULTILINE)
 _LEFT_OVER = re.compile(r"^(?:import|export)\b.*$", re.MULTILINE)
 
 
@@ -43,12 +48,26 @@ def _shared() -> str:
     return _NAMED.sub("", _figure())
 
 
+def vendored(path: str) -> str:
+    """The text of a script in ``vendor/``, as its makers wrote it."""
+    return _folder().joinpath("vendor", *path.split("/")).read_text(encoding="utf-8")
+
+
+def _with_vendored(script: str) -> str:
+    def function(line: re.Match) -> str:
+        name, path, parameters = line.groups()
+        names = ", ".join(re.findall(r"\w+", parameters))
+        return f"const {name} = function ({names}) {{\n{vendored(path)}\n}};\n"
+
+    return _VENDORED.sub(function, script)
+
+
 def esm(name: str) -> str:
     """One ES module with all that the explorable needs, for anywidget.
 
     Raises ValueError for a name that is no explorable.
     """
-    return _shared() + "\n" + _IMPORT.sub("", _source(name))
+    return _shared() + "\n" + _with_vendored(_IMPORT.sub("", _source(name)))
 
 
 def classic_script(name: str) -> str:
@@ -72,7 +91,7 @@ def classic_script(name: str) -> str:
             f"./figure.mjs alone; could not translate {left_over or 'the default export'}"
         )
     return (
-        f'(() => {{\n"use strict";\n{script}\n'
+        f'(() => {{\n"use strict";\n{_with_vendored(script)}\n'
         f"(window.payattentionExplorables ??= {{}})[{json.dumps(name)}] = "
         f"{{ {', '.join(exported)} }};\n}})();\n"
     )
