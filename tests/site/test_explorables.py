@@ -314,7 +314,7 @@ def test_softmax_hides_the_weights_until_there_is_a_guess(opened):
 @pytest.mark.parametrize(("power", "d"), [(0, 1), (3, 8), (9, 512)])
 def test_softmax_says_what_python_finds(opened, power, d):
     figure = revealed(opened(), "softmax")
-    slide(figure, "Numbers in a query", power)
+    slide(figure, "Width of query", power)
     for choice, divided in (("no", False), ("yes", True)):
         figure.get_by_label("The scores are").select_option(choice)
         expected = softmax.averages(d, divided=divided)["largest_weight"]

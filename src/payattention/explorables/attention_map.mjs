@@ -38,7 +38,7 @@ const LETTER = 8.2; // about what a letter of a word takes
 const WIDE = 600; // from this width on there is a heat map beside the lines
 const LINES = [150, 330]; // least and greatest room from the words that look to those looked at
 const SHARE = 60; // room for a share, right of the words looked at
-const THUMBNAIL = 46; // the largest square of the overview
+const THUMBNAIL = 50; // the largest square of the overview
 const LEVELS = [[0.08, 0.3], [0.25, 0.6], [0.5, 1]]; // of the overview: weight from, ink
 
 /** The weights of a reading, in steps of 1/255, layer after layer, head after head, row after row. */

@@ -14,7 +14,7 @@ const TEXT = {
   over: "divided by {scale}",
   guess: "My guess:",
   reveal: "Show me",
-  width: "Numbers in a query and in a key (d_head):",
+  width: "Width of query and keys (d_head):",
   divided: "The scores are:",
   yes: "divided by √d_head",
   no: "not divided",
@@ -34,9 +34,9 @@ const TEXT = {
   largest: "Largest weight",
   entropy: "Entropy, in bits",
   slope: "Σ p (1 − p)",
-  least: "at least 1/8",
-  bits: "at most log₂ 8 = 3",
-  trace: "trace of the Jacobian, at most 7/8",
+  least: "≥ 1/8",
+  bits: "≤ log₂ 8 = 3",
+  trace: "trace of its Jacobian, ≤ 7/8",
   measurePlot: "{name} against d_head, on average: undivided {undivided}; divided {divided}",
   legendNo: "not divided, on average",
   legendYes: "divided by √d_head, on average",
@@ -147,7 +147,8 @@ export function averages(draws, divided, temperature) {
 // 0.7, 7.3, 73: as many digits as fit over a bar
 const brief = (value) => {
   const digits = Math.abs(value) < 10 ? 1 : 0;
-  return value.toLocaleString("en", { maximumFractionDigits: digits }).replace("-", "−");
+  const options = { maximumFractionDigits: digits, signDisplay: "negative" }; // no minus before a 0
+  return value.toLocaleString("en", options).replace("-", "−");
 };
 const wholePercent = (share, text) => (share < 0.005 ? text.little : String(Math.round(100 * share)));
 const shareText = (share) => percent(Number(share.toPrecision(2)));
