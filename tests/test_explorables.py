@@ -468,6 +468,12 @@ def test_state_can_be_set():
     fading, crowding = Fading(gate=0.9, gap=13), Crowding(d_model=32, pairs=7)
     assert (fading.gate, fading.gap) == (0.9, 13)
     assert (crowding.d_model, crowding.pairs) == (32, 7)
+    softened = Softmax(d_head=64, temperature=8.0, guess=60)
+    assert (softened.d_head, softened.temperature, softened.guess) == (64, 8.0, 60)
+    small = AttentionMap([reading(), reading(TOKENS[:5])], sentence=1, layer=1, head=2, word=4)
+    assert (small.sentence, small.layer, small.head, small.word) == (1, 1, 2, 4)
+    with pytest.raises(ValueError, match="word: expected 0 to 4, got 5"):
+        small.word = 5
 
 
 def test_a_curve_below_the_chart_has_no_line():

@@ -36,7 +36,7 @@ const TEXT = {
   slope: "Σ p (1 − p)",
   least: "≥ 1/8",
   bits: "≤ log₂ 8 = 3",
-  trace: "trace of its Jacobian, ≤ 7/8",
+  trace: "trace of the Jacobian, ≤ 7/8",
   measurePlot: "{name} against d_head, on average: undivided {undivided}; divided {divided}",
   legendNo: "not divided, on average",
   legendYes: "divided by √d_head, on average",
