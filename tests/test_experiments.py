@@ -47,7 +47,14 @@ TINY = {
         induction_vs_layers.LIVE, d_model=8, steps=60, fixed_steps=3, every=20, tests=5
     ),
     loss_vs_mask: replace(
-        loss_vs_mask.FULL, d_model=8, tokens=5, steps=20, record_every=10, tests=3, seeds=2
+        loss_vs_mask.FULL,
+        d_model=8,
+        tokens=6,
+        steps=20,
+        record_every=10,
+        bucket=3,
+        tests=3,
+        seeds=2,
     ),
     loss_vs_length: replace(
         loss_vs_length.FULL,

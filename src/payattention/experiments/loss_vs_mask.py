@@ -38,6 +38,7 @@ class Config:
     learning_rate: float = 1e-2
     record_every: int = 10
     tests: int = 128
+    bucket: int = 8
     seeds: int = 3
 
 
@@ -83,7 +84,10 @@ def build(config: Config, seed: int) -> Decoder:
 
 
 def measure(config: Config, point: Record) -> list[Record]:
-    """Bits a character in training, step by step, and then of each test."""
+    """Bits a character in training, step by step; of each test; and of writing, by place.
+
+    A place is the middle of a bucket.
+    """
     model, mask = build(config, point["seed"]), MASKS[point["mask"]]
     curve = train.train(
         model,
@@ -101,14 +105,20 @@ def measure(config: Config, point: Record) -> list[Record]:
     text = data.language_batches("validation", batch=config.tests, context=config.tokens)(fresh)
     with torch.no_grad():
         as_trained = bits(model, *text, mask)
+        written = written_bits(model, *text, mask)
         found = {
             "as trained": as_trained,
             "last place": as_trained[:, -1],
             "causal mask": bits(model, *text, "causal"),
-            "prefix alone": written_bits(model, *text, mask),
+            "prefix alone": written,
         }
+    by_place = written.unflatten(1, (-1, config.bucket)).mean(dim=(0, 2)).tolist()
     records: list[Record] = [{"step": row["step"], "bits": row["loss"]} for row in curve]
-    return records + [{"tested": name, "bits": b.mean().item()} for name, b in found.items()]
+    records += [{"tested": name, "bits": b.mean().item()} for name, b in found.items()]
+    return records + [
+        {"tested": "by place", "place": config.bucket * i + config.bucket // 2, "bits": mean}
+        for i, mean in enumerate(by_place)
+    ]
 
 
 def run(config: Config) -> list[Record]:
@@ -137,6 +147,14 @@ def findings(results: Results) -> dict[str, str]:
             found[name] = f"{row['mean']:.{1 if row['mean'] >= 1 else 2}f}"
             if row["runs"] > 1:
                 found[f"{name}_bounds"] = wording.with_bounds(row["mean"], row["low"], row["high"])
+    by_place = results.where(tested="by place")
+    for place in (min(by_place.column("place")), max(by_place.column("place"))):
+        for row in by_place.where(place=place).summary("bits", by="mask"):
+            found[f"{row['mask']} at {place:.0f}".replace(" ", "_")] = f"{row['mean']:.1f}"
+    cheats = results.where(mask="no mask")
+    bits = {name: cheats.where(tested=name).column("bits") for name in ("as trained", "last place")}
+    honest = bits["last place"] / FULL.tokens / bits["as trained"]
+    found["no_mask_last_place_share"] = wording.percent(honest.mean())
     steps = [step for seed in seeds if (step := found_at(results, seed)) is not None]
     found["runs_that_found_it"] = str(len(steps))
     if steps:
