@@ -259,6 +259,13 @@ def test_a_block_adds_to_the_stream():
     torch.testing.assert_close(block(x, context=torch.randn(2, 5, 12)), x, atol=0, rtol=0)
 
 
+def test_a_block_reads_its_context_as_a_set():
+    """What turns its own tokens by their places does not turn those of another sequence."""
+    block = Block(SHAPE, rotate=Rotary(), reads_context=True)
+    x, context = torch.randn(2, 13, 12), torch.randn(2, 5, 12)
+    close(block(x, context=context[:, [3, 0, 4, 1, 2]]), block(x, context=context))
+
+
 # The encoder and decoder
 
 
