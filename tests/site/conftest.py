@@ -109,6 +109,12 @@ def serving(folder: Path):
 
 
 @pytest.fixture(scope="session")
+def serve():
+    """Serves a folder of a test's own: ``with serve(folder) as address``."""
+    return serving
+
+
+@pytest.fixture(scope="session")
 def address(site):
     with serving(site) as address:
         yield address
