@@ -7,10 +7,12 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from payattention import plots
+from payattention.attention_maps import AttentionMaps
 from payattention.experiments import gradient_vs_gap, recall_vs_gap, time_vs_tokens
 from payattention.records import Results
 
@@ -161,4 +163,34 @@ def test_a_heat_map_refuses_what_it_cannot_draw(shares, names, complaint):
     _, axis = plots.axes()
     with pytest.raises(ValueError, match=complaint):
         plots.heat_map(axis, shares, across=names)
+    plt.close("all")
+
+
+def test_a_grid_holds_the_weights_of_each_head_where_its_name_says():
+    weights = np.random.default_rng(0).random((3, 5, 7, 7), dtype=np.float32)
+    maps = AttentionMaps("", tuple("abcdefg"), torch.from_numpy(weights))
+    _, axis = plots.axes()
+    assert plots.attention_grid(axis, maps, layers=[2, 0], heads=[4, 1, 3]) is axis
+    alpha = axis.images[0].get_array()[..., 3]
+    assert alpha.shape == (2 * 7 + 1, 3 * 7 + 2)
+    for down, layer in zip(axis.get_yticks(), axis.get_yticklabels(), strict=True):
+        for across, head in zip(axis.get_xticks(), axis.get_xticklabels(), strict=True):
+            square = alpha[int(down) - 3 : int(down) + 4, int(across) - 3 : int(across) + 4]
+            expected = weights[int(layer.get_text()), int(head.get_text())]
+            np.testing.assert_allclose(square, expected)
+    assert not alpha[7].any() and not alpha[:, 7].any()
+    plt.close("all")
+
+
+def test_a_grid_refuses_heads_that_are_not_there():
+    maps = AttentionMaps("", ("a",), torch.ones(2, 3, 1, 1))
+    _, axis = plots.axes()
+    for chosen, complaint in (
+        ({"layers": [2]}, r"layers: got \[2\]; expected numbers from 0 to 1"),
+        ({"heads": []}, r"heads: got \[\]; expected numbers from 0 to 2"),
+    ):
+        with pytest.raises(ValueError, match=complaint):
+            plots.attention_grid(axis, maps, **chosen)
+    plots.attention_grid(axis, maps)
+    assert [text.get_text() for text in axis.get_xticklabels()] == ["0", "1", "2"]
     plt.close("all")

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from itertools import product
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -19,6 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from payattention import measure
+from payattention.attention_maps import AttentionMaps
 from payattention.records import Results
 
 PALETTE: dict[str, dict[str, str]] = json.loads(
@@ -257,6 +259,57 @@ def heat_map(
             share = shares[row, column]
             shade = colour("paper" if share > 0.6 else "ink")
             axis.text(column, row, f"{100 * share:.0f}", ha="center", va="center", color=shade)
+    return axis
+
+
+def attention_grid(
+    axis: Axes,
+    maps: AttentionMaps,
+    *,
+    layers: Sequence[int] | None = None,
+    heads: Sequence[int] | None = None,
+    idea: str = "attention",
+) -> Axes:
+    """A small map of weights for each head (to the right) of each layer (downwards).
+
+    One image of the idea's colour, more or less opaque. A single head has room for its tokens'
+    names: `heat_map(axis, maps.weights[layer, head], across=maps.tokens, down=maps.tokens)`.
+
+    Raises:
+        ValueError: for a layer or a head that the maps do not have, and for none of them.
+    """
+    chosen = []
+    for name, numbers, many in zip(
+        ("layers", "heads"), (layers, heads), maps.weights.shape[:2], strict=True
+    ):
+        numbers = list(range(many) if numbers is None else numbers)
+        if not numbers or not set(numbers) <= set(range(many)):
+            raise ValueError(f"{name}: got {numbers}; expected numbers from 0 to {many - 1}")
+        chosen.append(numbers)
+    rows, columns = chosen
+    tokens = maps.weights.shape[-1]
+    gap = max(1, tokens // 8)
+    step = tokens + gap
+    image = np.empty((step * len(rows) - gap, step * len(columns) - gap, 4))
+    image[:] = to_rgba(colour(idea), 0.0)
+    for (row, layer), (column, head) in product(enumerate(rows), enumerate(columns)):
+        square = image[row * step :, column * step :][:tokens, :tokens]
+        square[..., 3] = np.clip(maps.weights[layer, head].numpy(), 0, 1)
+    axis.imshow(image, interpolation="nearest")
+    for row, column in product(range(len(rows)), range(len(columns))):
+        corner = (column * step - 0.5, row * step - 0.5)
+        frame = Rectangle(corner, tokens, tokens, fill=False, edgecolor=colour("grid"))
+        axis.add_patch(frame)
+    middles = step * np.arange(max(len(rows), len(columns))) + (tokens - 1) / 2
+    axis.set_xticks(middles[: len(columns)], columns)
+    axis.set_yticks(middles[: len(rows)], rows)
+    axis.set(xlabel="head", ylabel="layer")
+    axis.xaxis.tick_top()
+    axis.xaxis.set_label_position("top")
+    axis.tick_params(length=0)
+    axis.grid(False)
+    for spine in axis.spines.values():
+        spine.set_visible(False)
     return axis
 
 
