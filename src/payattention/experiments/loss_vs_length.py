@@ -19,12 +19,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from payattention import data, train, wording
-from payattention.measure import interval
+from payattention.measure import interval, paired_interval
 from payattention.records import Record, Results
 from payattention.shape import TransformerShape
 from payattention.transformer import Decoder
 
 LONG = "rotary, trained long"
+SPANS = ("within", "beyond", "farthest")
+"""Places: within the trained length, beyond it, and in the last bucket."""
 TOLERANCE = {"bits": 0.1}
 
 
@@ -51,8 +53,8 @@ class Config:
 FULL = Config()
 LIVE = replace(
     FULL,
-    models=("sinusoidal", "alibi", "rotary"),
-    steps=150,
+    models=("alibi", "rotary"),
+    steps=200,
     tuning_steps=(),
     tests=64,
     seeds=1,
@@ -173,15 +175,15 @@ def spans(results: Results) -> list[tuple[str, list[float]]]:
     """Names of the models, each with a span of places, and the bits of every run there."""
     measured = results.where(refused=None)
     farthest = max(measured.column("place"))
-    spans = {
-        "within": measured.where(beyond=False),
-        "beyond": measured.where(beyond=True),
-        "farthest": measured.where(place=farthest),
-    }
+    chosen = (
+        measured.where(beyond=False),
+        measured.where(beyond=True),
+        measured.where(place=farthest),
+    )
     found = []
-    for span, chosen in spans.items():
+    for span, part in zip(SPANS, chosen, strict=True):
         runs: dict[tuple[str, int], dict[int, list[float]]] = {}
-        for row in chosen.records():
+        for row in part.records():
             by_seed = runs.setdefault((row["model"], row["tuning_steps"]), {})
             by_seed.setdefault(row["seed"], []).append(row["bits"])
         for (model, steps), by_seed in runs.items():
@@ -191,7 +193,7 @@ def spans(results: Results) -> list[tuple[str, list[float]]]:
 
 
 def findings(results: Results) -> dict[str, str]:
-    """What the text says: bits of each model within, beyond and far beyond its trained length."""
+    """What the text says: bits of each model by span; what squeezing gains where both are tuned."""
     found = {
         "seeds": str(len(set(results.column("seed").tolist()))),
         "trained_tokens": str(FULL.trained_tokens),
@@ -204,6 +206,16 @@ def findings(results: Results) -> dict[str, str]:
         if len(runs) > 1:
             bounds = interval(runs)
             found[f"{name}_bounds"] = wording.with_bounds(bounds.value, bounds.low, bounds.high)
+    runs = dict(spans(results))
+    for steps in FULL.tuning_steps:
+        for span in SPANS:
+            plain, squeezed = (
+                runs.get(f"rotary_{name}_{steps}_{span}", ())
+                for name in ("tuned", "squeezed_and_tuned")
+            )
+            if len(plain) > 1:
+                gain = paired_interval(plain, squeezed)
+                found[f"gain_{steps}_{span}"] = wording.with_bounds(gain.value, gain.low, gain.high)
     refusals = [row["refused"] for row in results.records() if row.get("refused")]
     if refusals:
         found["refusal"] = refusals[0]
