@@ -4,13 +4,16 @@ import importlib
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
-from payattention import data, results
+from payattention import attention, data, minilm, results
 from payattention.experiments import (
+    effect_vs_attention,
     error_vs_length,
     gradient_vs_gap,
+    heads_of_minilm,
     induction_vs_layers,
     loss_vs_length,
     loss_vs_mask,
@@ -43,6 +46,8 @@ TINY = {
     error_vs_length: replace(
         error_vs_length.LIVE, longest=5, words=7, joined_lengths=(6, 8), joined_words=5, seeds=2
     ),
+    effect_vs_attention: replace(effect_vs_attention.LIVE, sentences=4),
+    heads_of_minilm: heads_of_minilm.LIVE,
     induction_vs_layers: replace(
         induction_vs_layers.LIVE, d_model=8, steps=60, fixed_steps=3, every=20, tests=5
     ),
@@ -380,3 +385,90 @@ def test_trained_scores_are_judged_at_their_best_rate():
     ]
     made = Results.from_records("softmax_vs_width", [*rows, {"trained": False}])
     assert softmax_vs_width.tuned(made).column("bits").tolist() == [2.0, 4.0]
+
+
+class TestEffectOfAToken:
+    @pytest.mark.parametrize("how", effect_vs_attention.EFFECTS)
+    def test_batched_effects_are_those_of_one_token_at_a_time(self, how):
+        """By our own attention: hidden is a mask, silenced is a value of zeros."""
+        sentence = "To be, or not to be."
+        _, model = minilm.load()
+        ids = minilm.encode(sentence)
+        batched = effect_vs_attention.effects(sentence, how)
+
+        def embedding(token, without):
+            x = model.embeddings(ids)
+            seen = torch.arange(ids.shape[1]) != token
+            for block in model.encoder.layer:
+                own = block.attention.self
+                values = own.value(x)
+                if without and how == "silenced":
+                    values[:, token] = 0
+                mixed = attention.multi_head(
+                    *(own.query(x), own.key(x), values),
+                    heads=12,
+                    kv_heads=12,
+                    mask=seen.expand(len(seen), -1) if without and how == "hidden" else None,
+                )
+                x = block.attention.output(mixed, x)
+                x = block.output(block.intermediate(x), x)
+            return x[0, seen].mean(dim=0)
+
+        with torch.no_grad():
+            for token in (0, 2, ids.shape[1] - 1):
+                pair = embedding(token, True), embedding(token, False)
+                expected = 1 - torch.cosine_similarity(*pair, dim=0)
+                assert batched[token].item() == pytest.approx(expected.item(), abs=2e-6)
+
+    def test_norms_are_of_what_a_head_adds(self):
+        """The heads' parts, weighted and added up, are the layer's output before its bias."""
+        sentence = "To be, or not to be."
+        _, model = minilm.load()
+        norms = effect_vs_attention.value_norms(sentence)
+        layer, block = minilm.layers(sentence)[2], model.encoder.layer[2]
+        weight = block.attention.output.dense.weight.detach()
+        values = attention.split_heads(layer.values, 12)[0]
+        parts = torch.stack([values[h] @ weight[:, 32 * h : 32 * h + 32].T for h in range(12)])
+        torch.testing.assert_close(parts.norm(dim=-1), norms[2], atol=1e-5, rtol=1e-5)
+        output = (layer.weights[0] @ parts).sum(dim=0)
+        torch.testing.assert_close(output, layer.mixed[0] @ weight.T, atol=1e-5, rtol=1e-5)
+
+    def test_sentences_are_spoken_whole_and_of_the_length_asked_for(self):
+        config = TINY[effect_vs_attention]
+        chosen = effect_vs_attention.sentences(config)
+        assert len(set(chosen)) == config.sentences
+        text = " ".join(data.shakespeare("test").split())
+        for sentence in chosen:
+            assert sentence in text and sentence[-1] in ".?!" and "[" not in sentence
+            assert config.shortest <= minilm.encode(sentence).shape[1] - 2 <= config.longest
+
+    def test_ranks(self):
+        ours = effect_vs_attention.rank_correlation
+        a = np.array([0.1, 0.4, 0.2, 0.9, 0.3])
+        assert ours(a, a**3) == 1 and ours(a, -a) == -1
+        # by hand: places 0 3 1 4 2 and 1 3 0 4 2, so 1 - 6 * 2 / (5 * 24)
+        assert ours(a, np.array([0.2, 0.4, 0.1, 0.9, 0.3])) == pytest.approx(0.9)
+
+    def test_kinds(self):
+        kinds = [effect_vs_attention.kind(t) for t in ("[CLS]", "[SEP]", "##s", "'", "4")]
+        assert kinds == ["[CLS]", "[SEP]", "word", "punctuation", "word"]
+
+
+def test_heads_that_turn_from_one_noun_to_the_other_are_counted():
+    records = [
+        {
+            "sentence": number,
+            "layer": layer,
+            "head": head,
+            "it_to_animal": animal,
+            "it_to_street": 0.3,
+        }
+        | dict.fromkeys(("previous", "next", "itself", "cls", "sep"), 0.25 * head)
+        for number, shares in enumerate([(0.4, 0.4, 0.1), (0.2, 0.5, 0.1)])
+        for (layer, head), animal in zip(heads_of_minilm.FULL.told, shares, strict=True)
+    ]
+    found = heads_of_minilm.findings(Results.from_records("tiny", records))
+    assert found["tired_animal_heads"] == "2" and found["wide_animal_heads"] == "1"
+    assert found["turning_heads"] == "1"
+    assert found["tired_animal_3_1"] == "40\xa0%" and found["wide_street_4_0"] == "30\xa0%"
+    assert (found["previous_layer"], found["previous_head"]) == ("5", "11")
