@@ -43,7 +43,7 @@ class Config:
 
 
 FULL = Config()
-LIVE = replace(FULL, steps=100, tests=32, seeds=1)
+LIVE = replace(FULL, steps=80, tests=32, seeds=1)
 
 
 def points(config: Config) -> list[Record]:
