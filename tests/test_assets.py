@@ -37,8 +37,9 @@ def test_asset_is_the_one_that_was_packed_and_noticed(name):
 
 def test_nothing_else_is_there_and_all_of_it_is_small(tool):
     files = {path.name: len(path.read_bytes()) for path in ASSETS.iterdir()}
-    assert set(files) == set(tool.BUILD) | {"NOTICE.md"}
-    assert set(data.SHA256) == {name for name in tool.BUILD if not name.endswith(".LICENSE.txt")}
+    built = set(tool.BUILD) | set(tool.TRAINED)
+    assert set(files) == built | {"NOTICE.md"}
+    assert set(data.SHA256) == {name for name in built if not name.endswith(".LICENSE.txt")}
     assert sum(files.values()) < 7_000_000
 
 
@@ -95,3 +96,13 @@ class TestRebuilding:
         assert tool.main() == (0 if write else 1)
         assert (tmp_path / "a.txt").read_bytes() == (b"new" if write else b"old")
         assert "different" in capsys.readouterr().out
+
+    @pytest.mark.parametrize("train", [False, True])
+    def test_weights_are_trained_only_when_asked_for(self, tool, tmp_path, monkeypatch, train):
+        monkeypatch.setattr(tool, "ASSETS", tmp_path)
+        monkeypatch.setattr(tool, "unpack", lambda folder: None)
+        monkeypatch.setattr(tool, "BUILD", {})
+        monkeypatch.setattr(tool, "TRAINED", {"weights": lambda: b"new"})
+        monkeypatch.setattr("sys.argv", ["rebuild_assets.py", "--write", *["--train"] * train])
+        assert tool.main() == 0
+        assert (tmp_path / "weights").exists() == train

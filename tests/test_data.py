@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as some
 
-from payattention import data
+from payattention import data, sequence_to_sequence
 from payattention.data import CONTEXT, VOCABULARY
 
 texts = some.text(alphabet=VOCABULARY, max_size=50)
@@ -255,6 +255,18 @@ def test_speller_weights_have_the_shapes_of_a_gru():
     assert weights["fc_w"].shape == (74, 256)
     assert weights["fc_b"].shape == (74,)
     assert len(weights) == 12
+
+
+def test_pronouncer_weights_fit_their_models():
+    for name in ("additive", "transformer"):
+        weights = data.pronouncer_weights(name)
+        state = sequence_to_sequence.build(name, seed=0).state_dict()
+        assert {key: tensor.shape for key, tensor in state.items()} == {
+            key: tensor.shape for key, tensor in weights.items()
+        }
+        assert {tensor.dtype for tensor in weights.values()} == {torch.float32}
+    with pytest.raises(ValueError, match=r"got 'vector'; expected one of \['additive', 'tr"):
+        data.pronouncer_weights("vector")
 
 
 class TestDigits:

@@ -17,6 +17,7 @@ from payattention.experiments import (
     induction_vs_layers,
     loss_vs_length,
     loss_vs_mask,
+    pronunciation_vs_length,
     recall_vs_gap,
     recall_vs_pairs,
     right_vs_place,
@@ -88,6 +89,18 @@ TINY = {
     ),
     right_vs_place: replace(
         right_vs_place.LIVE, d_model=8, steps=3, cheap_steps=2, tested=(24, 40), tests=5
+    ),
+    pronunciation_vs_length: replace(
+        pronunciation_vs_length.FULL,
+        steps=2,
+        few_steps=1,
+        batch=3,
+        shortest=5,
+        longest=6,
+        words=5,
+        joined_lengths=(8,),
+        joined_words=3,
+        seeds=2,
     ),
     time_vs_tokens: replace(
         time_vs_tokens.FULL, d_model=3, reading=(256, 512, 1024), writing=(2, 5), repeats=3

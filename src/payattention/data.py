@@ -17,6 +17,7 @@ from functools import cache
 from importlib import resources
 
 import numpy as np
+import safetensors.torch
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -38,6 +39,7 @@ SHA256 = {
     "g2p_en.npz": "b8af35e4596d8dd5836dfd3fe9b2ba4f97b9c311efe8879544cbcfcbd566d8c6",
     "digits.csv.gz": "09f66e6debdee2cd2b5ae59e0d6abbb73fc2b0e0185d2e1957e9ebb51e23aa22",
     "minilm_maps.npz": "b5653135eaaea4cfb29dce285e36771bf2d363461a7c0f77f17d1c5e691b60e1",
+    "pronouncers.safetensors": "00b7a4ef31b17bc77928665bb456945afa7733f299462c63ea158537ff975027",
 }
 
 Tokens = Int[Tensor, "batch tokens"]
@@ -256,6 +258,22 @@ def speller_weights() -> dict[str, np.ndarray]:
     """
     with np.load(io.BytesIO(_asset("g2p_en.npz")), allow_pickle=False) as arrays:
         return dict(arrays)
+
+
+def pronouncer_weights(name: str) -> dict[str, Tensor]:
+    """Weights of a model of `sequence_to_sequence`, "additive" or "transformer", as float32.
+
+    Raises ``ValueError`` for another name.
+    """
+    packed = safetensors.torch.load(_asset("pronouncers.safetensors"))
+    models = sorted({key.partition("/")[0] for key in packed})
+    if name not in models:
+        raise ValueError(f"name: got {name!r}; expected one of {models}")
+    return {
+        key.partition("/")[2]: tensor.float()
+        for key, tensor in packed.items()
+        if key.startswith(f"{name}/")
+    }
 
 
 @cache
