@@ -153,6 +153,7 @@ def findings(results: Results) -> dict[str, str]:
         "seeds": str(FULL.seeds),
         "facts": str(FULL.facts),
         "longest": str(FULL.longest),
+        "tested_most": str(max(FULL.tested)),
         "steps": f"{FULL.steps:,}",
         "chance": wording.percent(1 / Needle.values),
         "by_guessing_a_fact": wording.percent(1 / FULL.facts),
