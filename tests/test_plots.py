@@ -151,6 +151,13 @@ def test_a_heat_map_has_a_square_for_each_share_that_can_be_seen():
     plt.close("all")
 
 
+def test_a_heat_map_needs_no_names():
+    _, axis = plots.axes()
+    plots.heat_map(axis, np.eye(3, dtype=bool))
+    assert len(axis.get_xticks()) == len(axis.get_yticks()) == 0
+    plt.close("all")
+
+
 @pytest.mark.parametrize(
     ("shares", "names", "complaint"),
     [

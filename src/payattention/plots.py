@@ -253,8 +253,9 @@ def heat_map(
     axis.add_collection(PatchCollection(squares, facecolors=shades, edgecolors="none"))
     axis.set(xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5), aspect="equal")
     axis.grid(False)
-    axis.set_xticks(range(columns) if across is not None else [], across, rotation=90)
+    axis.set_xticks(range(columns) if across is not None else [], across)
     axis.set_yticks(range(rows) if down is not None else [], down)
+    axis.tick_params(axis="x", labelrotation=90)
     axis.tick_params(length=0)
     axis.xaxis.tick_top()
     if numbers:
