@@ -144,7 +144,7 @@ def test_a_heat_map_has_a_square_for_each_share_that_can_be_seen():
     (squares,) = axis.collections
     assert squares.get_facecolors()[:, 3].tolist() == [1.0, 0.25, 0.75]
     corners = [path.vertices.min(axis=0).tolist() for path in squares.get_paths()]
-    assert corners == [[-0.5, -0.5], [-0.5, 0.5], [0.5, 0.5]]
+    np.testing.assert_allclose(corners, [[-0.47, -0.47], [-0.47, 0.53], [0.53, 0.53]])
     assert [text.get_text() for text in axis.get_xticklabels()] == ["a", "b", "c"]
     assert [text.get_text() for text in axis.texts] == ["100", "0", "0", "25", "75", "0"]
     assert axis.get_ylim() == (1.5, -0.5)  # the first row is on top

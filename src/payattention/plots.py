@@ -251,7 +251,7 @@ def heat_map(
     seen = [
         (row, column) for row, column in np.ndindex(rows, columns) if shares[row, column] > 0.004
     ]
-    squares = [Rectangle((column - 0.5, row - 0.5), 1, 1) for row, column in seen]
+    squares = [Rectangle((column - 0.47, row - 0.47), 0.94, 0.94) for row, column in seen]
     shades = [to_rgba(colour(idea), min(1.0, shares[place])) for place in seen]
     axis.add_collection(PatchCollection(squares, facecolors=shades, edgecolors="none"))
     axis.set(xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5), aspect="equal")

@@ -44,7 +44,7 @@ class Config:
 
 
 FULL = Config()
-LIVE = replace(FULL, stretch=12, spare=8, steps=300, tests=200, seeds=1)
+LIVE = replace(FULL, stretch=12, spare=8, steps=450, tests=200, seeds=1)
 
 
 def points(config: Config) -> list[Record]:
