@@ -23,14 +23,14 @@ def tool():
     return module
 
 
-@pytest.mark.parametrize("name", data.SHA256)
-def test_asset_is_the_one_that_was_packed_and_noticed(name):
+@pytest.mark.parametrize(("name", "sha256"), data.ASSETS)
+def test_asset_is_the_one_that_was_packed_and_noticed(name, sha256):
     content = (ASSETS / name).read_bytes()
-    assert hashlib.sha256(content).hexdigest() == data.SHA256[name]
+    assert hashlib.sha256(content).hexdigest() == sha256
     notice = (ASSETS / "NOTICE.md").read_text(encoding="utf-8")
     section = notice.partition(f"## {name}\n")[2].partition("\n## ")[0]
     licence = f"{name.partition('.')[0]}.LICENSE.txt"
-    assert f"sha256 `{data.SHA256[name]}`" in section
+    assert f"sha256 `{sha256}`" in section
     assert f"`{licence}`" in section
     assert len((ASSETS / licence).read_text(encoding="utf-8")) > 1000
 
@@ -39,7 +39,9 @@ def test_nothing_else_is_there_and_all_of_it_is_small(tool):
     files = {path.name: len(path.read_bytes()) for path in ASSETS.iterdir()}
     built = set(tool.BUILD) | set(tool.TRAINED)
     assert set(files) == built | {"NOTICE.md"}
-    assert set(data.SHA256) == {name for name in built if not name.endswith(".LICENSE.txt")}
+    assert {asset.name for asset in data.ASSETS} == {
+        name for name in built if not name.endswith(".LICENSE.txt")
+    }
     assert sum(files.values()) < 7_000_000
 
 

@@ -297,7 +297,7 @@ class TestDigits:
 
 class TestDamage:
     def test_damaged_file_is_named(self, monkeypatch):
-        monkeypatch.setitem(data.SHA256, "digits.csv.gz", "0" * 64)
+        monkeypatch.setattr(data, "DIGITS", data.DIGITS._replace(sha256="0" * 64))
         with pytest.raises(data.DataError, match=r"digits\.csv\.gz is damaged"):
             data.digits("train")
 

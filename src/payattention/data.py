@@ -15,6 +15,7 @@ import math
 from collections.abc import Callable, Iterator
 from functools import cache
 from importlib import resources
+from typing import NamedTuple
 
 import numpy as np
 import safetensors.torch
@@ -33,14 +34,30 @@ VOCABULARY = "\n !$&'(),-.0123456789:;?ABCDEFGHIJKLMNOPQRSTUVWXYZ[]abcdefghijklm
 """The characters of the training plays, in the order of their numbers; there are no others."""
 CONTEXT = 128
 """Characters that a language model of the book sees at most."""
-SHA256 = {
-    "shakespeare.json.xz": "5dc446da4cd7e9a8e98b85304c7ffe79701391e3d33a2699bfd60afebcd6655d",
-    "cmudict.txt.xz": "a015bd92efbd99d42d12ae1ad7a1552be9c4b84025def46699a1064f1e23e54c",
-    "g2p_en.npz": "b8af35e4596d8dd5836dfd3fe9b2ba4f97b9c311efe8879544cbcfcbd566d8c6",
-    "digits.csv.gz": "09f66e6debdee2cd2b5ae59e0d6abbb73fc2b0e0185d2e1957e9ebb51e23aa22",
-    "minilm_maps.npz": "b5653135eaaea4cfb29dce285e36771bf2d363461a7c0f77f17d1c5e691b60e1",
-    "pronouncers.safetensors": "00b7a4ef31b17bc77928665bb456945afa7733f299462c63ea158537ff975027",
-}
+
+
+class Asset(NamedTuple):
+    """A file that comes with the library, and what its bytes must be."""
+
+    name: str
+    sha256: str
+
+
+SHAKESPEARE = Asset(
+    "shakespeare.json.xz", "5dc446da4cd7e9a8e98b85304c7ffe79701391e3d33a2699bfd60afebcd6655d"
+)
+CMUDICT = Asset(
+    "cmudict.txt.xz", "a015bd92efbd99d42d12ae1ad7a1552be9c4b84025def46699a1064f1e23e54c"
+)
+SPELLER = Asset("g2p_en.npz", "b8af35e4596d8dd5836dfd3fe9b2ba4f97b9c311efe8879544cbcfcbd566d8c6")
+DIGITS = Asset("digits.csv.gz", "09f66e6debdee2cd2b5ae59e0d6abbb73fc2b0e0185d2e1957e9ebb51e23aa22")
+MINILM_MAPS = Asset(
+    "minilm_maps.npz", "b5653135eaaea4cfb29dce285e36771bf2d363461a7c0f77f17d1c5e691b60e1"
+)
+PRONOUNCERS = Asset(
+    "pronouncers.safetensors", "00b7a4ef31b17bc77928665bb456945afa7733f299462c63ea158537ff975027"
+)
+ASSETS = (SHAKESPEARE, CMUDICT, SPELLER, DIGITS, MINILM_MAPS, PRONOUNCERS)
 
 Tokens = Int[Tensor, "batch tokens"]
 LanguageModel = Callable[[Tensor], Tensor]
@@ -50,16 +67,15 @@ class DataError(RuntimeError):
     """A file that comes with the library is missing or not the one that was packed."""
 
 
-def _asset(name: str) -> bytes:
+def _content(asset: Asset) -> bytes:
     """The file's bytes, after a look at whether they are the right ones."""
+    path = f"payattention/assets/{asset.name}"
     try:
-        content = resources.files("payattention").joinpath("assets", name).read_bytes()
+        content = resources.files("payattention").joinpath("assets", asset.name).read_bytes()
     except OSError as error:
-        raise DataError(
-            f"payattention/assets/{name} is missing: install the library again"
-        ) from error
-    if hashlib.sha256(content).hexdigest() != SHA256[name]:
-        raise DataError(f"payattention/assets/{name} is damaged: install the library again")
+        raise DataError(f"{path} is missing: install the library again") from error
+    if hashlib.sha256(content).hexdigest() != asset.sha256:
+        raise DataError(f"{path} is damaged: install the library again")
     return content
 
 
@@ -77,7 +93,7 @@ def plays() -> dict[str, str]:
 
     Speakers end in a colon, stage directions and headings stand in lines of their own.
     """
-    return json.loads(lzma.decompress(_asset("shakespeare.json.xz")))
+    return json.loads(lzma.decompress(_content(SHAKESPEARE)))
 
 
 @cache
@@ -225,7 +241,7 @@ def _windows(
 @cache
 def _dictionary() -> dict[str, dict[str, tuple[tuple[str, ...], ...]]]:
     splits: dict[str, dict[str, tuple[tuple[str, ...], ...]]] = {split: {} for split in SPLITS}
-    for line in lzma.decompress(_asset("cmudict.txt.xz")).decode().splitlines():
+    for line in lzma.decompress(_content(CMUDICT)).decode().splitlines():
         word, *phonemes = line.split()
         entries = splits[_split_of(word)]
         entries[word] = (*entries.get(word, ()), tuple(phonemes))
@@ -256,7 +272,7 @@ def speller_weights() -> dict[str, np.ndarray]:
     ``enc_`` reads letters, ``dec_`` writes phonemes, each with embeddings ``emb``
     and PyTorch's ``w_ih, w_hh, b_ih, b_hh``; ``fc_w, fc_b`` give the logits.
     """
-    with np.load(io.BytesIO(_asset("g2p_en.npz")), allow_pickle=False) as arrays:
+    with np.load(io.BytesIO(_content(SPELLER)), allow_pickle=False) as arrays:
         return dict(arrays)
 
 
@@ -265,7 +281,7 @@ def pronouncer_weights(name: str) -> dict[str, Tensor]:
 
     Raises ``ValueError`` for another name.
     """
-    packed = safetensors.torch.load(_asset("pronouncers.safetensors"))
+    packed = safetensors.torch.load(_content(PRONOUNCERS))
     models = sorted({key.partition("/")[0] for key in packed})
     if name not in models:
         raise ValueError(f"name: got {name!r}; expected one of {models}")
@@ -288,7 +304,7 @@ def attention_maps() -> tuple[AttentionMaps, ...]:
     >>> round(tired.weight(3, 1, "it", "animal"), 2)
     0.68
     """
-    return unpack(_asset("minilm_maps.npz"))
+    return unpack(_content(MINILM_MAPS))
 
 
 def digits(split: str) -> tuple[Float[Tensor, "images 8 8"], Int[Tensor, " images"]]:
@@ -298,7 +314,7 @@ def digits(split: str) -> tuple[Float[Tensor, "images 8 8"], Int[Tensor, " image
     share a hand, so the last two blocks of 270 are kept apart as they are.
     """
     _expect_split(split)
-    packed = io.BytesIO(gzip.decompress(_asset("digits.csv.gz")))
+    packed = io.BytesIO(gzip.decompress(_content(DIGITS)))
     table = torch.from_numpy(np.loadtxt(packed, delimiter=",", dtype=np.int64))
     part = {"train": table[:-540], "validation": table[-540:-270], "test": table[-270:]}[split]
     return part[:, :64].view(-1, 8, 8).float() / 16, part[:, 64]
