@@ -167,14 +167,17 @@ def attend(
 ) -> Float[Tensor, "*batch rows d_value"]:
     """For each query, the mixture of values whose keys fit it.
 
-    The readable form: every score is computed and stored. `bias` is added to the scores.
+    The readable form: every score is computed and stored.
+    `bias` is added to the scores.
 
     Raises:
         TypeError: for a mask that is not of type bool.
         ValueError: for shapes that do not fit, or a row that may look at nothing.
     """
     _expect_pairs(queries, keys, values)
-    return to_weights(_biased(dot_product_scores(queries, keys), bias), mask) @ values
+    scores = _biased(dot_product_scores(queries, keys), bias)
+    weights = to_weights(scores, mask)
+    return weights @ values
 
 
 def _biased(scores: Tensor, bias: Tensor | None) -> Tensor:
@@ -229,6 +232,11 @@ def _expect_pairs(queries: Tensor, keys: Tensor, values: Tensor) -> None:
 # Heads
 
 
+def _expect_divisor(name: str, value: int, of: str, size: int) -> None:
+    if value < 1 or size % value:
+        raise ValueError(f"{name}={value}: expected a divisor of {of}={size}")
+
+
 def split_heads(
     x: Float[Tensor, "batch tokens width"], heads: int
 ) -> Float[Tensor, "batch heads tokens d_head"]:
@@ -263,21 +271,19 @@ def multi_head(
 ) -> Float[Tensor, "batch rows d_mixed"]:
     """Attention by several heads side by side, each on its piece of the vectors.
 
-    With `kv_heads` equal to `heads` this is multi-head attention, with 1 multi-query attention,
-    in between grouped-query attention: consecutive heads share one piece of keys and values.
-    `rotate` turns the pieces of queries and keys by their positions.
+    With `kv_heads` equal to `heads` this is multi-head attention, with 1
+    multi-query attention, in between grouped-query attention: consecutive
+    heads share one piece of keys and values. `rotate` turns the pieces of
+    queries and keys by their positions.
 
     Raises:
-        ValueError: for `heads` that do not divide the width, `kv_heads` that do not divide `heads`,
-            and as `attend` does.
+        ValueError: for `heads` that do not divide the width, `kv_heads` that
+            do not divide `heads`, and as `attend` does.
     """
-    if kv_heads < 1 or heads % kv_heads:
-        raise ValueError(f"kv_heads={kv_heads}: expected a divisor of heads={heads}")
-    q, k, v = (
-        split_heads(queries, heads),
-        split_heads(keys, kv_heads),
-        split_heads(values, kv_heads),
-    )
+    _expect_divisor("kv_heads", kv_heads, "heads", heads)
+    q = split_heads(queries, heads)
+    k = split_heads(keys, kv_heads)
+    v = split_heads(values, kv_heads)
     if rotate is not None:
         q, k = rotate(q), rotate(k)
     k, v = (x.repeat_interleave(heads // kv_heads, dim=1) for x in (k, v))
@@ -301,10 +307,8 @@ class MultiHeadAttention(nn.Module):
     ) -> None:
         super().__init__()
         self.heads, self.kv_heads = heads, heads if kv_heads is None else kv_heads
-        if heads < 1 or d_model % heads:
-            raise ValueError(f"heads={heads}: expected a divisor of d_model={d_model}")
-        if self.kv_heads < 1 or heads % self.kv_heads:
-            raise ValueError(f"kv_heads={kv_heads}: expected a divisor of heads={heads}")
+        _expect_divisor("heads", heads, "d_model", d_model)
+        _expect_divisor("kv_heads", self.kv_heads, "heads", heads)
         d_kv = self.kv_heads * (d_model // heads)
         self.queries = nn.Linear(d_model, d_model, bias=linear_bias)
         self.keys = nn.Linear(d_model, d_kv, bias=linear_bias)

@@ -50,12 +50,13 @@ def percent(share: float, *, digits: int = 0) -> str:
 
 
 def with_bounds(mean: float, low: float, high: float, *, digits: int = 2) -> str:
-    """An estimate and its confidence bounds.
+    """An estimate and its confidence bounds, with a minus sign where there must be one.
 
-    >>> with_bounds(1.0, 0.91, 1.08)
-    '1.00 (0.91 to 1.08)'
+    >>> with_bounds(1.0, 0.91, 1.08), with_bounds(0.24, -0.03, 0.51)
+    ('1.00 (0.91 to 1.08)', '0.24 (−0.03 to 0.51)')
     """
-    return f"{mean:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+    said = f"{mean:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+    return said.replace("-", "\N{MINUS SIGN}")
 
 
 def percent_with_bounds(mean: float, low: float, high: float) -> str:
