@@ -1,6 +1,8 @@
 """The book's data: how much there is, how it is kept apart, and how models are judged on it."""
 
 import math
+from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -293,6 +295,20 @@ class TestDigits:
         others, truth = data.digits("test")
         distances = (others[:, None] - means).flatten(2).norm(dim=-1)
         assert (distances.argmin(1) == truth).float().mean() > 0.85
+
+
+def test_pairs_of_characters_need_fewer_bits_than_characters_alone():
+    """Against a loop over a dictionary of counts."""
+    text = "\n" + data.shakespeare("train")
+    counts = Counter(pairwise(text))
+    before = Counter(text[:-1])
+    size = len(data.VOCABULARY)
+    held_out = "\n" + data.shakespeare("test")
+    bits = [
+        -math.log2((counts[pair] + 1) / (before[pair[0]] + size)) for pair in pairwise(held_out)
+    ]
+    assert data.pair_bits("test") == pytest.approx(sum(bits) / len(bits))
+    assert data.pair_bits("test") < data.letter_bits("test")
 
 
 class TestDamage:

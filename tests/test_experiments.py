@@ -361,12 +361,15 @@ def test_spans_are_means_of_each_run():
     ]
 
 
-def test_norm_of_the_jacobian_is_that_of_the_derivative():
-    scores = 3 * torch.randn(5, 7, generator=torch.Generator().manual_seed(0))
-    norms = softmax_vs_width.jacobian_norm(scores.softmax(-1))
-    for row, norm in zip(scores, norms, strict=True):
-        jacobian = torch.autograd.functional.jacobian(lambda s: s.softmax(-1), row)
-        assert norm.item() == pytest.approx(jacobian.norm().item(), abs=1e-6)
+def test_gradient_of_a_query_is_that_of_the_derivative():
+    queries, keys = (torch.randn(n, 3, generator=torch.Generator().manual_seed(n)) for n in (5, 7))
+    weights = (0.7 * queries @ keys.T).softmax(dim=-1)
+    norms = softmax_vs_width.query_gradient(weights, keys, scale=0.7)
+    for query, norm in zip(queries, norms, strict=True):
+        jacobian = torch.autograd.functional.jacobian(
+            lambda query: (0.7 * query @ keys.T).softmax(dim=-1), query
+        )
+        assert norm.item() == pytest.approx(jacobian.norm().item(), rel=1e-5)
 
 
 def test_evenness_is_the_entropy():

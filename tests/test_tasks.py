@@ -98,6 +98,7 @@ def test_needle(tokens, place, seed):
     assert ids.shape == (4, tokens) and answers.shape == (4, 3)
     assert (ids < task.vocab).all()
     for row, wanted in zip(ids.tolist(), answers.tolist(), strict=True):
+        assert len(set(wanted)) == 3  # else one value would be a better guess than another
         text, questions = row[:-3], row[-3:]
         for key, value in zip(questions, wanted, strict=True):
             assert 7 <= key < 12 and text.count(key) == 1
@@ -125,7 +126,8 @@ def test_the_last_question_is_about_a_fact_anywhere():
         (lambda: Repeat(stretch=5, spare=2, symbols=6), "symbols=6: expected at least 7"),
         (lambda: Needle(HAY, 7, facts=0), "facts=0: expected at least 1"),
         (lambda: Needle(HAY, 7, facts=9, keys=8), "keys=8: expected at least 9"),
-        (lambda: Needle(HAY, 7, values=1), "values=1: expected at least 2"),
+        (lambda: Needle(HAY, 7, facts=1, values=1), "values=1: expected at least 2"),
+        (lambda: Needle(HAY, 7, facts=5, values=4), "values=4: expected at least 5"),
         (
             lambda: Needle(HAY, 7, facts=3).draw(2, generator(), tokens=8),
             "tokens=8: expected 9 to 40",

@@ -269,7 +269,7 @@ def multi_head(
     rotate: Callable[[Tensor], Tensor] | None = None,
     attend: Callable[..., Tensor] = attend,
 ) -> Float[Tensor, "batch rows d_mixed"]:
-    """Attention by several heads side by side, each on its piece of the vectors.
+    """Attention by several heads side by side, each with its piece of these projections.
 
     With `kv_heads` equal to `heads` this is multi-head attention, with 1
     multi-query attention, in between grouped-query attention: consecutive

@@ -175,6 +175,23 @@ def letter_bits(split: str = "validation") -> float:
     return -(counts / counts.sum()).log2()[encode(shakespeare(split))].mean().item()
 
 
+def pair_bits(split: str = "validation") -> float:
+    """Bits for a character of the split, on average, of one who knows the character before.
+
+    Pairs are counted in the training plays, each once more than it occurs there.
+    """
+    _expect_split(split)
+    size = len(VOCABULARY)
+
+    def pairs(of: str) -> Int[Tensor, " pairs"]:
+        ids = encode("\n" + shakespeare(of))
+        return ids[:-1] * size + ids[1:]
+
+    counts = torch.bincount(pairs("train"), minlength=size**2).view(size, size).double() + 1
+    bits = -(counts / counts.sum(dim=1, keepdim=True)).log2()
+    return bits.flatten()[pairs(split)].mean().item()
+
+
 @torch.no_grad()
 def bits_per_character(
     model: LanguageModel,

@@ -1,7 +1,8 @@
 """Induction: find the last place where this token stood, and say what came after it there.
 
-It takes two layers. A head of the first looks at the token before and writes down what it was; a
-head of the second looks for places at which the token now is written down as the one before.
+The usual way takes two layers. A head of the first looks at the token before and writes down what
+it was; a head of the second looks for places at which the token now is written down as the one
+before. One layer would have to be far larger (Sanford et al. 2024, arXiv:2408.14332).
 Source: Olsson et al. 2022 (arXiv:2209.11895).
 """
 

@@ -2,7 +2,7 @@
 
 Four ways. `sinusoidal` and `LearnedPositions` add a vector to each token; `Rotary` turns queries
 and keys, so that their product depends on the distance; `alibi` takes a penalty for distance off
-the scores. Position interpolation squeezes positions beyond the trained length back into it.
+the scores. Position interpolation squeezes all positions of a long text into the trained length.
 
 Sources: Vaswani et al. 2017 (arXiv:1706.03762), section 3.5; Su et al. 2021 (arXiv:2104.09864),
 section 3.2; Press et al. 2021 (arXiv:2108.12409), section 3; Chen et al. 2023 (arXiv:2306.15595).
@@ -68,7 +68,7 @@ class Rotary:
 
     A query at m and a key at n meet at an angle that depends on m - n alone. Neighbouring numbers
     make a pair. `squeeze` divides the positions: trained on 64 tokens, a model that reads 256 with
-    a squeeze of 4 meets no position it has not seen (Chen et al. 2023).
+    a squeeze of 4 meets no position beyond those, and fractions in between (Chen et al. 2023).
 
     Raises:
         ValueError: for a base or a squeeze that is not positive.

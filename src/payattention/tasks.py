@@ -144,10 +144,11 @@ class Needle:
 
     A fact is a key and the value behind it; a question is a key alone. `text` holds the tokens of
     the haystack, numbered below `text_symbols`; keys are numbered behind them, values behind the
-    keys. Chance is 1 / values, and 1 / facts for one who names any value of the text.
+    keys. No key and no value stands in a text twice, so that chance is 1 / values, and 1 / facts
+    for one who names any value of the text.
 
     Raises:
-        ValueError: for fewer than 1 fact, more facts than keys, or fewer than 2 values.
+        ValueError: for fewer than 1 fact, or more facts than keys or values.
     """
 
     text: Int[Tensor, " characters"]
@@ -159,7 +160,7 @@ class Needle:
     def __post_init__(self) -> None:
         _require("facts", self.facts, 1)
         _require("keys", self.keys, self.facts)
-        _require("values", self.values, 2)
+        _require("values", self.values, max(self.facts, 2))
 
     @property
     def vocab(self) -> int:
@@ -190,7 +191,8 @@ class Needle:
             order[:, round(place * (slots - 1))] = 2  # sorted to the end
         at = 2 * order.argsort(dim=1)[:, -self.facts :]
         keys = torch.rand(batch, self.keys, generator=generator).argsort(dim=1)[:, : self.facts]
-        values = torch.randint(self.values, (batch, self.facts), generator=generator)
+        values = torch.rand(batch, self.values, generator=generator).argsort(dim=1)
+        values = values[:, : self.facts]
         ids.scatter_(1, at, self.text_symbols + keys)
         ids.scatter_(1, at + 1, self.text_symbols + self.keys + values)
         ids[:, -self.facts :] = self.text_symbols + keys

@@ -173,9 +173,16 @@ def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
     return round(float(np.corrcoef(*places)[0, 1]), 12)
 
 
-def by_sentence(results: Results, value: str, effect: str, *, fewest: int = 4) -> np.ndarray:
+def by_sentence(
+    results: Results,
+    value: str,
+    effect: str,
+    *,
+    kinds: tuple[str, ...] = ("word",),
+    fewest: int = 4,
+) -> np.ndarray:
     """Rank correlation of two columns over the words of each sentence that has enough of them."""
-    words = results.where(kind="word")
+    words = results.among(kind=kinds)
     numbers, a, b = (words.column(name) for name in ("sentence", value, effect))
     rows = [numbers == number for number in np.unique(numbers)]
     return np.array([rank_correlation(a[own], b[own]) for own in rows if own.sum() >= fewest])
@@ -198,10 +205,12 @@ def findings(results: Results) -> dict[str, str]:
             found[f"ranks_{value}_{effect}"] = wording.with_bounds(
                 *mean_with_bounds(by_sentence(results, value, effect))
             )
+    every = by_sentence(results, "received", "silenced", kinds=("word", "punctuation"))
+    found["ranks_with_punctuation"] = wording.with_bounds(*mean_with_bounds(every))
     found["word_share"] = wording.percent(_median(words, "received"), digits=1)
     for effect in EFFECTS:
         found[f"word_{effect}"] = wording.two_digits(_median(words, effect))
-    for name, token in (("cls", "[CLS]"), ("sep", "[SEP]")):
+    for name, token in (("cls", "[CLS]"), ("sep", "[SEP]"), ("point", "punctuation")):
         sink = results.where(kind=token)
         share = mean_with_bounds(sink.column("received"))
         found[f"{name}_share"] = wording.percent_with_bounds(*share)
@@ -210,6 +219,9 @@ def findings(results: Results) -> dict[str, str]:
         for column in ("received", "carried", "value_norm", *EFFECTS):
             over = _median(sink, column) / _median(words, column)
             found[f"{name}_{column}_over_word"] = wording.two_digits(over)
+        found[f"{name}_value_share"] = wording.percent(
+            _median(sink, "value_norm") / _median(words, "value_norm")
+        )
     for name in ("to_previous", "to_next"):
         given = results.column(name)
         given = given[~np.isnan(given)]

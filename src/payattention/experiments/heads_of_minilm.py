@@ -104,6 +104,7 @@ def _pronoun(results: Results) -> dict[str, str]:
                 one = pair.where(layer=layer, head=head).column(f"it_to_{noun}")
                 found[f"{name}_{noun}_{layer}_{head}"] = wording.percent(float(one[0]))
     found["turning_heads"] = str(int(np.sum(leans["tired"] & ~leans["wide"])))
+    found["turning_back"] = str(int(np.sum(~leans["tired"] & leans["wide"])))
     return found
 
 

@@ -200,6 +200,7 @@ def findings(results: Results) -> dict[str, str]:
         "tested_tokens": str(FULL.tested_tokens),
         "steps": str(FULL.steps),
         "letters": f"{data.letter_bits('validation'):.1f}",
+        "pairs": f"{data.pair_bits('validation'):.2f}",
     }
     for name, runs in spans(results):
         found[name] = f"{statistics.fmean(runs):.2f}"
