@@ -148,7 +148,7 @@ def grid(results: Results, *, squeezed: bool) -> tuple[list[int], list[float], l
 
 
 def findings(results: Results) -> dict[str, str]:
-    """What the text says: chance, and the share right by length, at the worst and best place."""
+    """What the text says: chance, and the share right by length: first, last and worst place."""
     found = {
         "seeds": str(FULL.seeds),
         "facts": str(FULL.facts),
@@ -162,8 +162,9 @@ def findings(results: Results) -> dict[str, str]:
         lengths, _, means = grid(results, squeezed=squeezed)
         for tokens, row in zip(lengths, means, strict=True):
             name = f"{tokens}_squeezed" if squeezed else str(tokens)
+            found[f"first_{name}"] = wording.percent(row[0])
+            found[f"last_{name}"] = wording.percent(row[-1])
             found[f"worst_{name}"] = wording.percent(min(row))
-            found[f"best_{name}"] = wording.percent(max(row))
             found[f"mean_{name}"] = wording.percent(sum(row) / len(row))
     return found
 
