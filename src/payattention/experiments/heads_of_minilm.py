@@ -73,7 +73,8 @@ def run(config: Config) -> list[Record]:
 
 def findings(results: Results) -> dict[str, str]:
     """The heads with a habit, [CLS] by layer, and what "it" looks at in the two sentences."""
-    found = {"heads": str(len(results.where(sentence=0)))}
+    layers = set(results.column("layer").tolist())
+    found = {"heads": str(len(results.where(sentence=0))), "layers": str(len(layers))}
     for name in ("previous", "next", "itself"):
         means = results.summary(name, by=["layer", "head"])
         best = max(means, key=lambda row: row["mean"])

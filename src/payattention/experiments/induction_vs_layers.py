@@ -216,6 +216,8 @@ def findings(results: Results) -> dict[str, str]:
         "steps": f"{FULL.steps:,}",
         "fixed_steps": str(FULL.fixed_steps),
         "symbols": str(FULL.symbols),
+        # to name the next symbol, one looks behind the earlier copy of this one
+        "fixed_back": str(FULL.stretch + FULL.spare - FULL.spare // 2 - 1),
         "two_layers": wording.percent(min(final(results, 2, fixed=False)), digits=1),
         "one_layer": wording.percent(max(final(results, 1, fixed=False)), digits=1),
         "one_layer_fixed": wording.percent(min(final(results, 1, fixed=True)), digits=1),

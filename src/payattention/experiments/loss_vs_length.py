@@ -199,6 +199,9 @@ def findings(results: Results) -> dict[str, str]:
         "trained_tokens": str(FULL.trained_tokens),
         "tested_tokens": str(FULL.tested_tokens),
         "steps": str(FULL.steps),
+        "times": str(FULL.tested_tokens // FULL.trained_tokens),
+        "tuning_short": str(min(FULL.tuning_steps)),
+        "tuning_long": str(max(FULL.tuning_steps)),
         "letters": f"{data.letter_bits('validation'):.1f}",
         "pairs": f"{data.pair_bits('validation'):.2f}",
     }
@@ -215,8 +218,9 @@ def findings(results: Results) -> dict[str, str]:
                 for name in ("tuned", "squeezed_and_tuned")
             )
             if len(plain) > 1:
-                gain = paired_interval(plain, squeezed)
-                found[f"gain_{steps}_{span}"] = wording.with_bounds(gain.value, gain.low, gain.high)
+                for name, first, second in (("gain", plain, squeezed), ("behind", squeezed, plain)):
+                    by = paired_interval(first, second)
+                    found[f"{name}_{steps}_{span}"] = wording.with_bounds(by.value, by.low, by.high)
     refusals = [row["refused"] for row in results.records() if row.get("refused")]
     if refusals:
         found["refusal"] = refusals[0]

@@ -138,6 +138,7 @@ def findings(results: Results) -> dict[str, str]:
     found = {
         "seeds": str(len(seeds)),
         "steps": str(FULL.steps),
+        "live_steps": str(LIVE.steps),
         "tokens": str(FULL.tokens),
         "letters": f"{data.letter_bits('validation'):.1f}",
     }

@@ -201,6 +201,7 @@ def findings(results: Results) -> dict[str, str]:
         "most_parameters": f"{int(max(sizes)):,}",
         "steps": f"{int(results.column('steps')[0]):,}",
         "batch": str(FULL.batch),
+        "live_steps": str(LIVE.steps),
         "seeds": str(len(set(results.column("seed")))),
         "training_words": f"{len(lengths):,}",
         "test_words": f"{int(sum(one.column('words'))):,}",

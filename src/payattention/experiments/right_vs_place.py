@@ -153,7 +153,7 @@ def findings(results: Results) -> dict[str, str]:
         "seeds": str(FULL.seeds),
         "facts": str(FULL.facts),
         "longest": str(FULL.longest),
-        "tested_most": str(max(FULL.tested)),
+        "times": str(max(FULL.tested) // FULL.longest),
         "steps": f"{FULL.steps:,}",
         "chance": wording.percent(1 / Needle.values),
         "by_guessing_a_fact": wording.percent(1 / FULL.facts),
@@ -163,6 +163,7 @@ def findings(results: Results) -> dict[str, str]:
         for tokens, row in zip(lengths, means, strict=True):
             name = f"{tokens}_squeezed" if squeezed else str(tokens)
             found[f"first_{name}"] = wording.percent(row[0])
+            found[f"middle_{name}"] = wording.percent(row[len(row) // 2])
             found[f"last_{name}"] = wording.percent(row[-1])
             found[f"worst_{name}"] = wording.percent(min(row))
             found[f"mean_{name}"] = wording.percent(sum(row) / len(row))

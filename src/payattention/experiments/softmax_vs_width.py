@@ -239,6 +239,7 @@ def findings(results: Results) -> dict[str, str]:
         "untrained_seeds": str(len(set(untrained.column("seed").tolist()))),
         "seeds": str(FULL.seeds),
         "steps": str(FULL.steps),
+        "settled": wording.percent(FULL.settled),
         "columns": str(FULL.columns),
         "even_bits": f"{math.log2(FULL.columns):.0f}",
     }
