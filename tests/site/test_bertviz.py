@@ -1,7 +1,7 @@
 """bertviz's views in a browser that reaches no other host: on a page, from disk, in JupyterLab.
 
-The page is a small one of its own under the policy of the book's pages, so that it tells before
-any chapter is built whether the views draw.
+Most tests open a small page of their own, under the policy of the book's pages; two open the
+chapter that shows the views, as a page and as the exported notebook.
 """
 
 import os
@@ -22,18 +22,12 @@ from extensions.security_policy import guard
 from payattention import data
 from payattention.explorables import HeadView, ModelView, NeuronView, bundle
 
-LOADER = Path(__file__).parents[2] / "extensions" / "face" / "explorables-loader.js"
+ROOT = Path(__file__).parents[2]
+LOADER = ROOT / "extensions" / "face" / "explorables-loader.js"
 AXE = Path(__file__).parent / "vendor" / "axe-core" / "axe.min.js"
 HEAD, MODEL, NEURON, OTHER_HEAD = range(4)
-NOTEBOOK = """
-from payattention import data
-from payattention.explorables import HeadView, ModelView, NeuronView
-from IPython.display import display
-maps = data.attention_maps()
-display(HeadView(maps[0], layer=3, heads=[1]))
-display(ModelView(maps[0]))
-display(NeuronView(maps[-1], layer=3, head=1))
-"""
+CHAPTER = "chapters/attention"
+VIEW = re.compile(r"explorables\.(Head|Model|Neuron)View\(")
 DEADLINE_SECONDS = 90
 
 
@@ -120,6 +114,16 @@ def test_every_view_is_drawn(opened, address, from_disk):
     if not from_disk:
         asked = page.evaluate("performance.getEntriesByType('resource').map(one => one.name)")
         assert len([name for name in asked if "/bertviz.js" in name]) == 1  # for all four views
+
+
+def test_every_view_is_drawn_in_the_chapter(visit, site):
+    page, log = visit((site / f"{CHAPTER}.html").as_uri())
+    views = page.locator("figure[data-explorable=bertviz]")
+    assert views.evaluate_all("all => all.map(one => one.dataset.state)") == ["live"] * 3
+    assert views.nth(HEAD).locator("#attention line").count() == 12 * 16**2
+    assert views.nth(MODEL).locator("line").count() == 72 * 16**2
+    assert views.nth(NEURON).locator("#collapsed #leftText ~ g line").count() == 9**2
+    assert (log.foreign, log.failed, log.complaints, log.violations) == ([], [], [], [])
 
 
 def test_without_javascript_picture_findings_and_data_remain(opened):
@@ -296,10 +300,19 @@ def jupyter_lab(folder):
         log.close()
 
 
+def cells_with_views():
+    """Of the chapter's exported notebook, the two cells that set up and those that show a view."""
+    notebook = nbformat.read(ROOT / f"{CHAPTER}.ipynb", as_version=4)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    shown = [cell for cell in cells if VIEW.search(cell.source)]
+    assert [VIEW.search(cell.source)[1] for cell in shown] == ["Head", "Model", "Neuron"]
+    notebook.cells = [*cells[:2], *shown]
+    return notebook
+
+
 def test_every_view_is_drawn_in_jupyterlab(visit, tmp_path):
     pytest.importorskip("jupyterlab")
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(NOTEBOOK.strip())])
-    notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3"}
+    notebook = cells_with_views()
     nbformat.write(notebook, tmp_path / "views.ipynb")
     with jupyter_lab(tmp_path) as address:
         page, log = visit(f"{address}/lab/tree/views.ipynb?reset", awake=False)
@@ -310,9 +323,13 @@ def test_every_view_is_drawn_in_jupyterlab(visit, tmp_path):
             page.locator(".jp-CodeCell .cm-content").first.click()
             page.keyboard.press("Shift+Enter")
             page.wait_for_timeout(1000)
-        page.locator(".jp-InputPrompt", has_text="[1]:").wait_for()
+        for _ in notebook.cells[1:]:  # each press runs a cell and goes to the next
+            page.keyboard.press("Shift+Enter")
+        last = f"[{len(notebook.cells)}]:"
+        page.locator(".jp-InputPrompt", has_text=last).wait_for()
         assert page.locator(".jp-OutputArea-output[data-mime-type*=error]").all_inner_texts() == []
         views = page.locator(".explorable-body")
+        views.nth(2).scroll_into_view_if_needed()
         views.nth(2).locator("#collapsed line").first.wait_for(state="attached")
         assert views.count() == 3
         assert views.nth(0).locator("#attention line").count() == 12 * 16**2
