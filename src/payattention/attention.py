@@ -198,12 +198,14 @@ def attend_fused(
     """What `attend` gives, by the platform's fused kernel; its errors are the same.
 
     A causal mask without a bias is given to the kernel by name, so that it can leave out what the
-    mask hides. The CPU's kernel is taken for four axes only: (batch, heads, tokens, d_head).
+    mask hides; a single row, the last of a text, sees all of it and needs none. The CPU's kernel
+    is taken for four axes only: (batch, heads, tokens, d_head).
     """
     _expect_pairs(queries, keys, values)
     shape = (*queries.shape[:-1], keys.shape[-2])
-    if isinstance(mask, str) and mask == "causal" and bias is None and shape[-1] == shape[-2]:
-        return F.scaled_dot_product_attention(queries, keys, values, is_causal=True)
+    rows, columns = shape[-2:]
+    if isinstance(mask, str) and mask == "causal" and bias is None and rows in (1, columns):
+        return F.scaled_dot_product_attention(queries, keys, values, is_causal=rows == columns)
     allowed = _allowed(mask, shape, queries.device)
     if bias is not None:
         _expect_fit("bias", bias.shape, shape)
@@ -290,10 +292,47 @@ def multi_head(
     return join_heads(attend(q, k, v, mask, bias))
 
 
+class KeysAndValues:
+    """What one layer has read, kept: the keys and values of `length` tokens.
+
+    Memory is taken ahead and doubles when it is full, so that a token more copies only itself.
+    """
+
+    def __init__(self) -> None:
+        self.length = 0
+        self.keys: Tensor | None = None
+        self.values: Tensor | None = None
+
+    def append(
+        self,
+        keys: Float[Tensor, "batch kv_heads new d_head"],
+        values: Float[Tensor, "batch kv_heads new d_head"],
+    ) -> tuple[
+        Float[Tensor, "batch kv_heads all d_head"], Float[Tensor, "batch kv_heads all d_head"]
+    ]:
+        """Keys and values of all tokens so far, the new ones last."""
+        start, end = self.length, self.length + keys.shape[2]
+        if self.keys is None or end > self.keys.shape[2]:
+            self.keys = self._larger(self.keys, keys, end)
+            self.values = self._larger(self.values, values, end)
+        self.keys[:, :, start:end] = keys
+        self.values[:, :, start:end] = values
+        self.length = end
+        return self.keys[:, :, :end], self.values[:, :, :end]
+
+    def _larger(self, kept: Tensor | None, new: Tensor, end: int) -> Tensor:
+        room = 1 << (end - 1).bit_length()
+        larger = new.new_empty(*new.shape[:2], max(room, 64), new.shape[3])
+        if kept is not None:
+            larger[:, :, : self.length] = kept[:, :, : self.length]
+        return larger
+
+
 class MultiHeadAttention(nn.Module):
     """Attention with trained maps to queries, keys, values and output; no biases unless asked for.
 
-    `kv_heads` defaults to `heads`. `fused` may be set to False, for the readable form.
+    `kv_heads` defaults to `heads`, and the width of all heads together, `d_attention`, to
+    `d_model`. `fused` may be set to False, for the readable form.
     """
 
     def __init__(
@@ -302,18 +341,20 @@ class MultiHeadAttention(nn.Module):
         *,
         heads: int,
         kv_heads: int | None = None,
+        d_attention: int | None = None,
         linear_bias: bool = False,
-        rotate: Callable[[Tensor], Tensor] | None = None,
+        rotate: Callable[..., Tensor] | None = None,
     ) -> None:
         super().__init__()
         self.heads, self.kv_heads = heads, heads if kv_heads is None else kv_heads
-        _expect_divisor("heads", heads, "d_model", d_model)
+        width = d_model if d_attention is None else d_attention
+        _expect_divisor("heads", heads, "d_model" if d_attention is None else "d_attention", width)
         _expect_divisor("kv_heads", self.kv_heads, "heads", heads)
-        d_kv = self.kv_heads * (d_model // heads)
-        self.queries = nn.Linear(d_model, d_model, bias=linear_bias)
+        d_kv = self.kv_heads * (width // heads)
+        self.queries = nn.Linear(d_model, width, bias=linear_bias)
         self.keys = nn.Linear(d_model, d_kv, bias=linear_bias)
         self.values = nn.Linear(d_model, d_kv, bias=linear_bias)
-        self.output = nn.Linear(d_model, d_model, bias=linear_bias)
+        self.output = nn.Linear(width, d_model, bias=linear_bias)
         self.rotate = rotate
         self.fused = True
 
@@ -324,21 +365,23 @@ class MultiHeadAttention(nn.Module):
         *,
         mask: Mask = None,
         bias: Float[Tensor, "..."] | None = None,
+        kept: KeysAndValues | None = None,
     ) -> Float[Tensor, "batch rows d_model"]:
-        """What each token of `x` gathers from the tokens of `context`, or of `x` itself."""
+        """What each token of `x` gathers from the tokens of `context`, or of `x` itself.
+
+        With `kept`, `x` follows what was read before: it looks at that as well, and is kept too.
+        """
         context = x if context is None else context
-        mixed = multi_head(
-            self.queries(x),
-            self.keys(context),
-            self.values(context),
-            heads=self.heads,
-            kv_heads=self.kv_heads,
-            mask=mask,
-            bias=bias,
-            rotate=self.rotate,
-            attend=attend_fused if self.fused else attend,
-        )
-        return self.output(mixed)
+        start = 0 if kept is None else kept.length
+        q = split_heads(self.queries(x), self.heads)
+        k = split_heads(self.keys(context), self.kv_heads)
+        v = split_heads(self.values(context), self.kv_heads)
+        if self.rotate is not None:
+            q, k = self.rotate(q, start=start), self.rotate(k, start=start)
+        if kept is not None:
+            k, v = kept.append(k, v)
+        mixed = (attend_fused if self.fused else attend)(q, *self._shared(k, v), mask, bias)
+        return self.output(join_heads(mixed))
 
     def weights(
         self,
@@ -348,14 +391,19 @@ class MultiHeadAttention(nn.Module):
         mask: Mask = None,
         bias: Float[Tensor, "..."] | None = None,
     ) -> Float[Tensor, "batch heads rows columns"]:
-        """How each head of each token shares its attention out: what `forward` mixes by."""
+        """How each head shares its attention out: what `forward` mixes by."""
         context = x if context is None else context
         q = split_heads(self.queries(x), self.heads)
         k = split_heads(self.keys(context), self.kv_heads)
         if self.rotate is not None:
             q, k = self.rotate(q), self.rotate(k)
-        scores = dot_product_scores(q, k.repeat_interleave(self.heads // self.kv_heads, dim=1))
-        return to_weights(_biased(scores, bias), mask)
+        return to_weights(_biased(dot_product_scores(q, *self._shared(k)), bias), mask)
+
+    def _shared(self, *pieces: Tensor) -> tuple[Tensor, ...]:
+        """The pieces of keys or values, one for each head: consecutive heads share one."""
+        if self.kv_heads == self.heads:
+            return pieces
+        return tuple(x.repeat_interleave(self.heads // self.kv_heads, dim=1) for x in pieces)
 
 
 class CausalAttention(nn.Module):

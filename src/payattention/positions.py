@@ -9,6 +9,7 @@ section 3.2; Press et al. 2021 (arXiv:2108.12409), section 3; Chen et al. 2023 (
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from jaxtyping import Float
@@ -87,12 +88,24 @@ class Rotary:
     ) -> Float[Tensor, "*batch tokens d_head"]:
         """The vectors, turned as those of positions `start`, `start + 1` and so on."""
         tokens, d_head = x.shape[-2:]
-        places = torch.arange(start, start + tokens, device=x.device) / self.squeeze
-        angles = places[:, None] * frequencies(d_head, base=self.base).to(x.device)
-        cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+        end = start + tokens
+        # for a power of two, so that a text that grows by a token finds what it needs
+        table = _turns(1 << (end - 1).bit_length(), d_head, self.base, self.squeeze, x.device)
+        cos, sin = (angles[start:end].to(x.dtype) for angles in table)
         even, odd = x[..., 0::2], x[..., 1::2]
         turned = torch.stack([even * cos - odd * sin, even * sin + odd * cos], dim=-1)
         return turned.flatten(-2)
+
+
+@lru_cache(maxsize=32)
+def _turns(
+    tokens: int, d_head: int, base: float, squeeze: float, device: torch.device
+) -> tuple[Float[Tensor, "tokens pairs"], Float[Tensor, "tokens pairs"]]:
+    """Cosine and sine of the angle of each pair of numbers at each place."""
+    with torch.inference_mode(False):  # or training could not use what inference has made
+        places = torch.arange(tokens, device=device) / squeeze
+        angles = places[:, None] * frequencies(d_head, base=base).to(device)
+        return angles.cos(), angles.sin()
 
 
 def alibi_slopes(heads: int) -> Float[Tensor, " heads"]:

@@ -4,7 +4,8 @@ A shape holds sizes and nothing else, so that arithmetic about a model (`payatte
 no torch, and so that the model and its bill cannot disagree about a size.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from typing import NamedTuple
 
 GATES = {"rnn": 1, "lstm": 4, "gru": 3}
 """Affine maps in one step of each recurrent cell: one candidate, and the gates around it."""
@@ -13,7 +14,7 @@ GATES = {"rnn": 1, "lstm": 4, "gru": 3}
 def _require_positive_integers(shape) -> None:
     for field in fields(shape):
         value = getattr(shape, field.name)
-        if field.type is not int:
+        if field.type not in (int, int | None) or (value is None and field.type != int):
             continue
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ValueError(f"{field.name}={value!r}: expected a whole number of at least 1")
@@ -45,16 +46,36 @@ class RecurrentShape:
         return self.d_hidden * (2 if self.cell == "lstm" else 1)
 
 
+CHOICES = {
+    "positions": ("none", "sinusoidal", "learned", "rotary", "alibi"),
+    "norm": ("layer", "rms"),
+    "order": ("pre", "post"),
+    "activation": ("gelu", "gelu_tanh", "relu", "swiglu"),
+    "biases": ("all", "feed-forward", "none"),
+}
+"""What the parts of a Transformer may be made of."""
+
+
 @dataclass(frozen=True)
 class TransformerShape:
-    """Sizes of a decoder-only Transformer; `d_head` is `d_model / heads`.
+    """Sizes of a Transformer, and what its parts are made of.
+
+    `vocab` is what the output tells apart: tokens, or classes. `context` is the longest text: a
+    table of learned positions ends there, and so does generation. `d_attention` is the width of
+    all heads together, `d_model` if not given. The stream is normalised in front of each part
+    ("pre") or behind it ("post"), and then the embedding is as well. `biases` has those of the
+    linear maps; a norm of layers always has one. A `tied` output is the table of token vectors;
+    without it, that table is scaled by the root of its width, as in Vaswani et al. 2017. BERT adds
+    `segments` (first or second text) and a `pooler`; ALBERT a narrower table of width
+    `d_embedding`, and one `shared` block that is applied `layers` times.
 
     >>> GPT2_SMALL.d_head
     64
 
     Raises:
-        ValueError: for a size below 1, `heads` that do not divide `d_model`, or `kv_heads` that
-            do not divide `heads`.
+        ValueError: for a size below 1, `heads` that do not divide the width, `kv_heads` that do
+            not divide `heads`, a choice that is not in `CHOICES`, learned positions without a
+            `context`, or a `tied` output to a table of another width.
     """
 
     layers: int
@@ -63,22 +84,139 @@ class TransformerShape:
     kv_heads: int
     d_ff: int
     vocab: int
+    context: int | None = None
+    positions: str = "rotary"
+    norm: str = "layer"
+    order: str = "pre"
+    activation: str = "gelu"
+    biases: str = "feed-forward"
+    tied: bool = False
+    d_attention: int | None = None
+    d_embedding: int | None = None
+    segments: int | None = None
+    pooler: bool = False
+    shared: bool = False
 
     def __post_init__(self) -> None:
         _require_positive_integers(self)
-        if self.d_model % self.heads:
-            raise ValueError(f"heads={self.heads}: expected a divisor of d_model={self.d_model}")
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(
+                    f"{name}={getattr(self, name)!r}: expected one of {', '.join(choices)}"
+                )
+        width = "d_model" if self.d_attention is None else "d_attention"
+        if getattr(self, width) % self.heads:
+            raise ValueError(
+                f"heads={self.heads}: expected a divisor of {width}={getattr(self, width)}"
+            )
         if self.heads % self.kv_heads:
             raise ValueError(f"kv_heads={self.kv_heads}: expected a divisor of heads={self.heads}")
+        if self.positions == "learned" and self.context is None:
+            raise ValueError("context=None: learned positions need the length of their table")
+        if self.tied and self.d_embedding not in (None, self.d_model):
+            raise ValueError(f"tied=True: expected d_embedding to be d_model={self.d_model}")
 
     @property
     def d_head(self) -> int:
         """Width of one head's query, key and value."""
-        return self.d_model // self.heads
+        return (self.d_attention or self.d_model) // self.heads
+
+    @property
+    def d_kv(self) -> int:
+        """Width of the keys, and of the values, of all heads together."""
+        return self.kv_heads * self.d_head
 
 
-GPT2_SMALL = TransformerShape(layers=12, d_model=768, heads=12, kv_heads=12, d_ff=3072, vocab=50257)
-GPT3 = TransformerShape(
-    layers=96, d_model=12288, heads=96, kv_heads=96, d_ff=4 * 12288, vocab=50257
-)
+def gpt(layers: int, d_model: int, heads: int, *, context: int) -> TransformerShape:
+    """The shape of GPT-2 and GPT-3: learned positions, biases everywhere, a tied output.
+
+    >>> gpt(12, 768, 12, context=1024) == GPT2_SMALL
+    True
+    """
+    return TransformerShape(
+        layers=layers,
+        d_model=d_model,
+        heads=heads,
+        kv_heads=heads,
+        d_ff=4 * d_model,
+        vocab=50257,
+        context=context,
+        positions="learned",
+        activation="gelu_tanh",
+        biases="all",
+        tied=True,
+    )
+
+
+def bert(layers: int, d_model: int, heads: int, *, vocab: int = 30522) -> TransformerShape:
+    """The shape of BERT: norms behind the parts, two segments, a pooler."""
+    return TransformerShape(
+        layers=layers,
+        d_model=d_model,
+        heads=heads,
+        kv_heads=heads,
+        d_ff=4 * d_model,
+        vocab=vocab,
+        context=512,
+        positions="learned",
+        order="post",
+        biases="all",
+        tied=True,
+        segments=2,
+        pooler=True,
+    )
+
+
+def albert(layers: int, d_model: int) -> TransformerShape:
+    """The shape of ALBERT: BERT with one shared block, heads of 64, token vectors of width 128."""
+    unshared = bert(layers, d_model, d_model // 64, vocab=30000)
+    return replace(unshared, d_embedding=128, tied=False, shared=True)
+
+
+def vit(layers: int, d_model: int, heads: int, *, patches: int) -> TransformerShape:
+    """The shape of a Vision Transformer: `patches` and a class token, 1,000 classes."""
+    return replace(
+        gpt(layers, d_model, heads, context=patches + 1),
+        vocab=1000,
+        activation="gelu",
+        tied=False,
+    )
+
+
+GPT2_SMALL = gpt(12, 768, 12, context=1024)
+GPT3 = gpt(96, 12288, 96, context=2048)
 """The 175-billion-parameter model. Source: Brown et al. 2020, table 2.1 (arXiv:2005.14165)."""
+BERT_BASE, BERT_LARGE = bert(12, 768, 12), bert(24, 1024, 16)
+"""Source: Devlin et al. 2018, section 3 (arXiv:1810.04805), and the authors' repository."""
+ALBERT_BASE, ALBERT_LARGE = albert(12, 768), albert(24, 1024)
+ALBERT_XLARGE, ALBERT_XXLARGE = albert(24, 2048), albert(12, 4096)
+"""Source: Lan et al. 2019, tables 1 and 2 (arXiv:1909.11942)."""
+VIT_BASE, VIT_LARGE = vit(12, 768, 12, patches=14**2), vit(24, 1024, 16, patches=14**2)
+VIT_HUGE = vit(32, 1280, 16, patches=16**2)
+"""For 224 x 224 pixels in patches of 16 (Huge: 14). Source: Dosovitskiy et al. 2020, table 1
+(arXiv:2010.11929)."""
+
+
+class Printed(NamedTuple):
+    """One row of a published table, as printed."""
+
+    name: str
+    parameters: float
+    layers: int
+    d_model: int
+    heads: int
+    d_head: int
+
+
+GPT3_TABLE = (
+    Printed("Small", 125e6, 12, 768, 12, 64),
+    Printed("Medium", 350e6, 24, 1024, 16, 64),
+    Printed("Large", 760e6, 24, 1536, 16, 96),
+    Printed("XL", 1.3e9, 24, 2048, 24, 128),
+    Printed("2.7B", 2.7e9, 32, 2560, 32, 80),
+    Printed("6.7B", 6.7e9, 32, 4096, 32, 128),
+    Printed("13B", 13.0e9, 40, 5140, 40, 128),
+    Printed("175B", 175.0e9, 96, 12288, 96, 128),
+)
+"""All eight models; in XL and 13B, heads times d_head is not d_model. Source: Brown et al. 2020,
+table 2.1 (arXiv:2005.14165)."""

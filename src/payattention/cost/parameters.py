@@ -4,7 +4,9 @@ Counts every trained number of a layer, biases included. Embeddings and output h
 where a function says so.
 """
 
-from payattention.shape import GATES, RecurrentShape
+from dataclasses import replace
+
+from payattention.shape import GATES, RecurrentShape, TransformerShape
 
 
 def recurrent(shape: RecurrentShape) -> dict[str, int]:
@@ -39,3 +41,116 @@ def attention(*, d_model: int) -> dict[str, int]:
     5184
     """
     return dict.fromkeys(("queries", "keys", "values", "output"), d_model**2)
+
+
+def block(shape: TransformerShape, *, reads_context: bool = False) -> dict[str, int]:
+    """Parameters of one block, by part; `reads_context` adds the second attention of a decoder.
+
+    >>> from payattention.shape import GPT2_SMALL
+    >>> sum(block(GPT2_SMALL).values())
+    7087872
+
+    Source of the rule 12 d_model^2: Kaplan et al. 2020 (arXiv:2001.08361), table 1.
+    """
+    d_model, width = shape.d_model, shape.heads * shape.d_head
+    attentions = 2 if reads_context else 1
+    attention = d_model * (2 * width + 2 * shape.d_kv)
+    if shape.biases == "all":
+        attention += width + 2 * shape.d_kv + d_model
+    feed_forward = 2 * d_model * shape.d_ff
+    if shape.biases != "none":
+        feed_forward += shape.d_ff + d_model
+    if shape.activation == "swiglu":
+        feed_forward += d_model * shape.d_ff + (shape.d_ff if shape.biases != "none" else 0)
+    return {
+        "attention": attentions * attention,
+        "feed-forward": feed_forward,
+        "norms": (attentions + 1) * _norm(shape, d_model),
+    }
+
+
+def _norm(shape: TransformerShape, width: int) -> int:
+    return width if shape.norm == "rms" else 2 * width
+
+
+def _blocks(shape: TransformerShape, **kinds: bool) -> dict[str, int]:
+    times = 1 if shape.shared else shape.layers
+    return {part: times * count for part, count in block(shape, **kinds).items()}
+
+
+def _embedding(shape: TransformerShape) -> dict[str, int]:
+    width = shape.d_embedding or shape.d_model
+    bill = {"tokens": shape.vocab * width}
+    if shape.positions == "learned":
+        bill["positions"] = shape.context * width
+    if shape.segments:
+        bill["segments"] = shape.segments * width
+    if shape.order == "post":
+        bill["embedding norm"] = _norm(shape, width)
+    if shape.d_embedding:
+        bill["embedding map"] = (width + 1) * shape.d_model
+    return bill
+
+
+def _final_norm(shape: TransformerShape) -> dict[str, int]:
+    return {"final norm": _norm(shape, shape.d_model)} if shape.order == "pre" else {}
+
+
+def decoder(shape: TransformerShape) -> dict[str, int]:
+    """Parameters of a model that writes, by part; a tied output costs nothing.
+
+    >>> from payattention.shape import GPT2_SMALL
+    >>> sum(decoder(GPT2_SMALL).values())
+    124439808
+    """
+    bill = _embedding(shape) | _blocks(shape) | _final_norm(shape)
+    if shape.tied:
+        return bill
+    biases = shape.vocab if shape.biases != "none" else 0
+    return bill | {"output": shape.vocab * shape.d_model + biases}
+
+
+def encoder(shape: TransformerShape) -> dict[str, int]:
+    """Parameters of a model that reads, by part, without an output.
+
+    >>> from payattention.shape import BERT_BASE
+    >>> sum(encoder(BERT_BASE).values())
+    109482240
+    """
+    bill = _embedding(shape) | _blocks(shape) | _final_norm(shape)
+    return bill | ({"pooler": (shape.d_model + 1) * shape.d_model} if shape.pooler else {})
+
+
+def classifier(shape: TransformerShape, *, d_input: int) -> dict[str, int]:
+    """Parameters of a model that reads vectors of `d_input` numbers, by part.
+
+    A Vision Transformer reads patches: 16 x 16 pixels in three colours are 768 numbers.
+
+    >>> from payattention.shape import VIT_BASE
+    >>> sum(classifier(VIT_BASE, d_input=768).values())
+    86567656
+    """
+    return {
+        "input": (d_input + 1) * shape.d_model,
+        "first token": shape.d_model,
+        "positions": shape.context * shape.d_model,
+        **_blocks(shape),
+        **_final_norm(shape),
+        "output": (shape.d_model + 1) * shape.vocab,
+    }
+
+
+def encoder_decoder(shape: TransformerShape, *, vocab_read: int) -> dict[str, int]:
+    """Parameters of a model that reads one sequence and writes another, by part."""
+    halves = {
+        "encoder": sum(_blocks(shape).values()),
+        "decoder": sum(_blocks(shape, reads_context=True).values()),
+    }
+    embedded = replace(shape, positions="sinusoidal")
+    rest = {
+        "tokens read": sum(_embedding(replace(embedded, vocab=vocab_read)).values()),
+        "tokens written": sum(_embedding(embedded).values()),
+        "final norms": 2 * sum(_final_norm(shape).values()),
+    }
+    output = 0 if shape.tied else shape.vocab * (shape.d_model + (shape.biases != "none"))
+    return halves | rest | {"output": output}

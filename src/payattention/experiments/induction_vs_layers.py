@@ -76,7 +76,7 @@ def trained(
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(point["seed"])
-        model = Decoder(shape, positions="rotary")
+        model = Decoder(shape)
     held_out = task.draw(config.tests, torch.Generator().manual_seed(10_000 + point["seed"]))[0]
 
     def loss(model: Decoder, batch: tuple[Tensor, Tensor]) -> Tensor:

@@ -91,14 +91,12 @@ def build(config: Config, name: str, seed: int) -> Decoder:
         kv_heads=config.heads,
         d_ff=4 * config.d_model,
         vocab=len(data.VOCABULARY),
+        context=config.trained_tokens if name == "learned" else None,
+        positions="rotary" if name == LONG else name,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Decoder(
-            shape,
-            positions="rotary" if name == LONG else name,
-            longest=config.trained_tokens if name == "learned" else None,
-        )
+        return Decoder(shape)
 
 
 def fit(

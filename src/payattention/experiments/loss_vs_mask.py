@@ -80,7 +80,7 @@ def build(config: Config, seed: int) -> Decoder:
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Decoder(shape, positions="rotary")
+        return Decoder(shape)
 
 
 def measure(config: Config, point: Record) -> list[Record]:

@@ -72,7 +72,7 @@ def trained(config: Config, point: Record) -> tuple[Decoder, Needle]:
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(point["seed"])
-        model = Decoder(shape, positions="rotary")
+        model = Decoder(shape)
 
     def draw(generator: torch.Generator) -> tuple[Tensor, Tensor]:
         tokens = torch.randint(3 * config.facts, config.longest + 1, (), generator=generator).item()

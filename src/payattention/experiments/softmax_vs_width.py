@@ -159,13 +159,13 @@ def softmax_records(config: Config, source: str, queries: Tensor, keys: Tensor) 
 class Undivided:
     """Turns queries and keys as `turn` does, and makes up for the division of their scores."""
 
-    turn: Callable[[Tensor], Tensor]
+    turn: Callable[..., Tensor]
 
     def __call__(
-        self, x: Float[Tensor, "*batch tokens d_head"]
+        self, x: Float[Tensor, "*batch tokens d_head"], *, start: int = 0
     ) -> Float[Tensor, "*batch tokens d_head"]:
         """The vectors, longer by the fourth root of their width: their products by its root."""
-        return self.turn(x) * x.shape[-1] ** 0.25
+        return self.turn(x, start=start) * x.shape[-1] ** 0.25
 
 
 def _trained(config: Config, point: Record) -> list[Record]:
@@ -204,7 +204,7 @@ def build(config: Config, point: Record) -> Decoder:
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(point["seed"])
-        model = Decoder(shape, positions="rotary")
+        model = Decoder(shape)
     if point["scores"] == "undivided":
         for block in model.blocks:
             block.attention.rotate = Undivided(block.attention.rotate)
