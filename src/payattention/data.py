@@ -67,16 +67,19 @@ class DataError(RuntimeError):
     """A file that comes with the library is missing or not the one that was packed."""
 
 
-def _content(asset: Asset) -> bytes:
-    """The file's bytes, after a look at whether they are the right ones."""
+def content(asset: Asset) -> bytes:
+    """The bytes of a file that comes with the library.
+
+    Raises ``DataError`` when it is missing or not the one that was packed.
+    """
     path = f"payattention/assets/{asset.name}"
     try:
-        content = resources.files("payattention").joinpath("assets", asset.name).read_bytes()
+        packed = resources.files("payattention").joinpath("assets", asset.name).read_bytes()
     except OSError as error:
         raise DataError(f"{path} is missing: install the library again") from error
-    if hashlib.sha256(content).hexdigest() != asset.sha256:
+    if hashlib.sha256(packed).hexdigest() != asset.sha256:
         raise DataError(f"{path} is damaged: install the library again")
-    return content
+    return packed
 
 
 def _expect_split(split: str) -> None:
@@ -93,7 +96,7 @@ def plays() -> dict[str, str]:
 
     Speakers end in a colon, stage directions and headings stand in lines of their own.
     """
-    return json.loads(lzma.decompress(_content(SHAKESPEARE)))
+    return json.loads(lzma.decompress(content(SHAKESPEARE)))
 
 
 @cache
@@ -258,7 +261,7 @@ def _windows(
 @cache
 def _dictionary() -> dict[str, dict[str, tuple[tuple[str, ...], ...]]]:
     splits: dict[str, dict[str, tuple[tuple[str, ...], ...]]] = {split: {} for split in SPLITS}
-    for line in lzma.decompress(_content(CMUDICT)).decode().splitlines():
+    for line in lzma.decompress(content(CMUDICT)).decode().splitlines():
         word, *phonemes = line.split()
         entries = splits[_split_of(word)]
         entries[word] = (*entries.get(word, ()), tuple(phonemes))
@@ -289,7 +292,7 @@ def speller_weights() -> dict[str, np.ndarray]:
     ``enc_`` reads letters, ``dec_`` writes phonemes, each with embeddings ``emb``
     and PyTorch's ``w_ih, w_hh, b_ih, b_hh``; ``fc_w, fc_b`` give the logits.
     """
-    with np.load(io.BytesIO(_content(SPELLER)), allow_pickle=False) as arrays:
+    with np.load(io.BytesIO(content(SPELLER)), allow_pickle=False) as arrays:
         return dict(arrays)
 
 
@@ -298,7 +301,7 @@ def pronouncer_weights(name: str) -> dict[str, Tensor]:
 
     Raises ``ValueError`` for another name.
     """
-    packed = safetensors.torch.load(_content(PRONOUNCERS))
+    packed = safetensors.torch.load(content(PRONOUNCERS))
     models = sorted({key.partition("/")[0] for key in packed})
     if name not in models:
         raise ValueError(f"name: got {name!r}; expected one of {models}")
@@ -321,7 +324,7 @@ def attention_maps() -> tuple[AttentionMaps, ...]:
     >>> round(tired.weight(3, 1, "it", "animal"), 2)
     0.68
     """
-    return unpack(_content(MINILM_MAPS))
+    return unpack(content(MINILM_MAPS))
 
 
 def digits(split: str) -> tuple[Float[Tensor, "images 8 8"], Int[Tensor, " images"]]:
@@ -331,7 +334,7 @@ def digits(split: str) -> tuple[Float[Tensor, "images 8 8"], Int[Tensor, " image
     share a hand, so the last two blocks of 270 are kept apart as they are.
     """
     _expect_split(split)
-    packed = io.BytesIO(gzip.decompress(_content(DIGITS)))
+    packed = io.BytesIO(gzip.decompress(content(DIGITS)))
     table = torch.from_numpy(np.loadtxt(packed, delimiter=",", dtype=np.int64))
     part = {"train": table[:-540], "validation": table[-540:-270], "test": table[-270:]}[split]
     return part[:, :64].view(-1, 8, 8).float() / 16, part[:, 64]

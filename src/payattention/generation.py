@@ -43,9 +43,7 @@ class Sampler:
         if self.top_p is not None and not 0 < self.top_p <= 1:
             raise ValueError(f"top_p={self.top_p}: expected more than 0 and at most 1")
 
-    def probabilities(
-        self, logits: Float[Tensor, "batch vocab"]
-    ) -> Float[Tensor, "batch vocab"]:
+    def probabilities(self, logits: Float[Tensor, "batch vocab"]) -> Float[Tensor, "batch vocab"]:
         """The chance of each token to be drawn; each row sums to 1."""
         if self.temperature == 0:
             likeliest = logits.argmax(dim=-1, keepdim=True)

@@ -212,9 +212,7 @@ class Embedding(nn.Module):
             return self.table(ids)
         except IndexError:
             wrong = ids[(ids < 0) | (ids >= self.vocab)]
-            raise ValueError(
-                f"ids: got {int(wrong[0])}; expected 0 to {self.vocab - 1}"
-            ) from None
+            raise ValueError(f"ids: got {int(wrong[0])}; expected 0 to {self.vocab - 1}") from None
 
 
 # A model that writes
@@ -368,9 +366,7 @@ class Encoder(nn.Module):
             x = block(x, mask=mask)
             yield x
 
-    def pooled(
-        self, x: Float[Tensor, "batch tokens d_model"]
-    ) -> Float[Tensor, "batch d_model"]:
+    def pooled(self, x: Float[Tensor, "batch tokens d_model"]) -> Float[Tensor, "batch d_model"]:
         """One vector for the whole text, from that of its first token.
 
         Raises:
