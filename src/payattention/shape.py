@@ -14,7 +14,7 @@ GATES = {"rnn": 1, "lstm": 4, "gru": 3}
 def _require_positive_integers(shape) -> None:
     for field in fields(shape):
         value = getattr(shape, field.name)
-        if field.type not in (int, int | None) or (value is None and field.type != int):
+        if field.type not in (int, int | None) or (value is None and field.type is not int):
             continue
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ValueError(f"{field.name}={value!r}: expected a whole number of at least 1")

@@ -1,4 +1,4 @@
-"""The book's own models: a GPT that writes like Shakespeare's plays, a ViT that tells clothes apart.
+"""The book's own models: a GPT that writes like Shakespeare, a ViT that tells clothes apart.
 
 Each is trained by one command, comes with the library, and is what later ideas prune, leave early
 and route. `train_gpt` and `train_vit` train smaller ones in a minute by the same code.
@@ -35,11 +35,9 @@ GPT_SHAPE = TransformerShape(
 class GptTraining:
     """What a GPT of the book is made of, and how it learns: on stretches of the training plays."""
 
-    shape: TransformerShape = GPT_SHAPE
+    shape: TransformerShape
+    recipe: Recipe
     batch: int = 32
-    recipe: Recipe = Recipe(
-        steps=6000, learning_rate=3e-3, warmup_steps=200, weight_decay=0.1, record_every=250
-    )
     validation_characters: int = 20_000
 
     def about(self) -> dict[str, Any]:
@@ -47,7 +45,10 @@ class GptTraining:
         return asdict(self)
 
 
-GPT = GptTraining()
+GPT = GptTraining(
+    GPT_SHAPE,
+    Recipe(steps=6000, learning_rate=3e-3, warmup_steps=200, weight_decay=0.1, record_every=250),
+)
 SMALL_GPT = replace(
     GPT,
     shape=replace(GPT_SHAPE, layers=2, d_model=64, heads=2, kv_heads=2, d_ff=256),
