@@ -4,7 +4,7 @@ A block is attention, which moves between tokens, and a feed-forward part, which
 alone; both add to the stream of vectors that runs through the model. `Decoder` writes the next
 token, `Encoder` reads a text both ways, `Classifier` reads a sequence of vectors (patches of an
 image, frames of a sound), `EncoderDecoder` reads one sequence and writes another. What they are
-made of stands in a `TransformerShape`, from which `cost.parameters` bills them. There is no dropout.
+made of stands in a `TransformerShape`; `cost.parameters` bills it. There is no dropout.
 
 Sources: Vaswani et al. 2017 (arXiv:1706.03762); Radford et al. 2019 for the decoder alone; Devlin
 et al. 2018 (arXiv:1810.04805) for the encoder alone; Dosovitskiy et al. 2020 (arXiv:2010.11929) for
