@@ -297,6 +297,37 @@ class TestDigits:
         assert (distances.argmin(1) == truth).float().mean() > 0.85
 
 
+class TestFashion:
+    def test_14000_images_of_784_pixels_as_many_of_each_class(self):
+        for split, images_of_each in {"train": 1000, "validation": 200, "test": 200}.items():
+            images, classes = data.fashion(split)
+            assert images.shape == (10 * images_of_each, 28, 28)
+            assert images.dtype == torch.float32
+            assert classes.dtype == torch.int64
+            assert images.min() == 0
+            assert images.max() == 1
+            assert classes.tolist() == list(range(10)) * images_of_each
+            assert len(images.unique()) == 64
+
+    def test_no_image_is_there_twice(self):
+        images = [image.numpy().tobytes() for s in data.SPLITS for image in data.fashion(s)[0]]
+        assert len(set(images)) == 14_000
+
+    def test_images_of_a_class_look_alike(self):
+        images, classes = data.fashion("train")
+        means = torch.stack([images[classes == one].mean(0) for one in range(10)])
+        others, truth = data.fashion("test")
+        distances = torch.cdist(others.flatten(1), means.flatten(1))
+        assert (distances.argmin(1) == truth).float().mean() > 0.6
+
+    def test_each_class_has_a_name(self):
+        assert len(set(data.FASHION_CLASSES)) == 10
+
+    def test_unknown_split_is_named(self):
+        with pytest.raises(ValueError, match="split: got 'dev'"):
+            data.fashion("dev")
+
+
 def test_pairs_of_characters_need_fewer_bits_than_characters_alone():
     """Against a loop over a dictionary of counts."""
     text = "\n" + data.shakespeare("train")

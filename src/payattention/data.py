@@ -1,4 +1,4 @@
-"""Real data that comes with the library: plays, pronunciations, pretrained networks, digits.
+"""Real data that comes with the library: plays, pronunciations, trained networks, images.
 
 Every language model of the book reads the same text, in the same characters, with
 the same context, and is judged by the same metric. The splits are fixed: whole
@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 import safetensors.torch
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 from torch.nn import functional
 
@@ -32,6 +32,11 @@ VALIDATION_PLAYS = ("king-john", "twelfth-night")
 TEST_PLAYS = ("hamlet", "the-tempest")
 VOCABULARY = "\n !$&'(),-.0123456789:;?ABCDEFGHIJKLMNOPQRSTUVWXYZ[]abcdefghijklmnopqrstuvwxyz"
 """The characters of the training plays, in the order of their numbers; there are no others."""
+FASHION_CLASSES = (
+    *("T-shirt", "trousers", "pullover", "dress", "coat"),
+    *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
+)
+"""What the images of clothes show, in the order of their numbers."""
 CONTEXT = 128
 """Characters that a language model of the book sees at most."""
 
@@ -51,13 +56,16 @@ CMUDICT = Asset(
 )
 SPELLER = Asset("g2p_en.npz", "b8af35e4596d8dd5836dfd3fe9b2ba4f97b9c311efe8879544cbcfcbd566d8c6")
 DIGITS = Asset("digits.csv.gz", "09f66e6debdee2cd2b5ae59e0d6abbb73fc2b0e0185d2e1957e9ebb51e23aa22")
+FASHION = Asset(
+    "fashion_mnist.npy.xz", "8439c01bd6ac4a16b583be167ef476da1b5cfe64403b955d13cea9e40c5762be"
+)
 MINILM_MAPS = Asset(
     "minilm_maps.npz", "b5653135eaaea4cfb29dce285e36771bf2d363461a7c0f77f17d1c5e691b60e1"
 )
 PRONOUNCERS = Asset(
     "pronouncers.safetensors", "00b7a4ef31b17bc77928665bb456945afa7733f299462c63ea158537ff975027"
 )
-ASSETS = (SHAKESPEARE, CMUDICT, SPELLER, DIGITS, MINILM_MAPS, PRONOUNCERS)
+ASSETS = (SHAKESPEARE, CMUDICT, SPELLER, DIGITS, FASHION, MINILM_MAPS, PRONOUNCERS)
 
 Tokens = Int[Tensor, "batch tokens"]
 LanguageModel = Callable[[Tensor], Tensor]
@@ -255,7 +263,7 @@ def _windows(
         yield inputs, targets, counted[rows : rows + batch]
 
 
-# Pronunciations, a network that guesses them, what another one attends to, digits
+# Pronunciations, a network that guesses them, what another one attends to, images
 
 
 @cache
@@ -338,3 +346,24 @@ def digits(split: str) -> tuple[Float[Tensor, "images 8 8"], Int[Tensor, " image
     table = torch.from_numpy(np.loadtxt(packed, delimiter=",", dtype=np.int64))
     part = {"train": table[:-540], "validation": table[-540:-270], "test": table[-270:]}[split]
     return part[:, :64].view(-1, 8, 8).float() / 16, part[:, 64]
+
+
+@cache
+def _fashion() -> UInt8[Tensor, "images pixels_and_class"]:
+    return torch.from_numpy(np.load(io.BytesIO(lzma.decompress(content(FASHION)))))
+
+
+def fashion(split: str) -> tuple[Float[Tensor, "images 28 28"], Int[Tensor, " images"]]:
+    """Photographs of clothes, 0 for black to 1 for white, and which of `FASHION_CLASSES` they show.
+
+    An extract of Fashion-MNIST: 10,000 images to train, 2,000 for validation and 2,000 to test, in
+    64 steps of grey. Every ten in a row from a multiple of ten hold one of each class.
+
+    >>> images, classes = fashion("test")
+    >>> [FASHION_CLASSES[one] for one in classes[:3]]
+    ['T-shirt', 'trousers', 'pullover']
+    """
+    _expect_split(split)
+    table = _fashion()
+    part = {"train": table[:-4000], "validation": table[-4000:-2000], "test": table[-2000:]}[split]
+    return part[:, :-1].view(-1, 28, 28).float() / 63, part[:, -1].long()
