@@ -9,6 +9,7 @@ from payattention.convolution import CausalConvolution
 from payattention.cost import memory, operations, parameters
 from payattention.recurrence import Recurrent
 from payattention.shape import GPT2_SMALL, GPT3, RecurrentShape, TransformerShape
+from payattention.vision import ConvolutionalClassifier
 
 CELLS = ["rnn", "lstm", "gru"]
 
@@ -39,6 +40,14 @@ def test_convolution():
     )
     count = counted(lambda: model(torch.zeros(1, 11, 3)))
     assert count == sum(operations.convolution(**sizes, tokens=11).values())
+
+
+@pytest.mark.parametrize("widths", [(3,), (2, 5), (7, 3, 5)])
+def test_convolutional_classifier(widths):
+    model = ConvolutionalClassifier(widths, classes=11)
+    assert sum(parameters.convolutional_classifier(widths, classes=11).values()) == sum(
+        p.numel() for p in model.parameters()
+    )
 
 
 def test_attention_layer():

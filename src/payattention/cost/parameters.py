@@ -4,6 +4,7 @@ Counts every trained number of a layer, biases included. Embeddings and output h
 where a function says so.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from payattention.shape import GATES, RecurrentShape, TransformerShape
@@ -30,6 +31,22 @@ def convolution(*, d_model: int, kernel: int, layers: int) -> dict[str, int]:
     84
     """
     return {"filters": layers * kernel * d_model**2, "biases": layers * d_model}
+
+
+def convolutional_classifier(
+    widths: Sequence[int], *, classes: int, kernel: int = 3
+) -> dict[str, int]:
+    """Parameters of a small CNN that reads grey images, by part; their size does not appear.
+
+    >>> convolutional_classifier((2, 3), classes=5)
+    {'filters': 72, 'biases': 5, 'output': 20}
+    """
+    places = kernel**2
+    return {
+        "filters": sum(places * a * b for a, b in zip((1, *widths), widths, strict=False)),
+        "biases": sum(widths),
+        "output": (widths[-1] + 1) * classes,
+    }
 
 
 def attention(*, d_model: int) -> dict[str, int]:
