@@ -192,6 +192,10 @@ def test_every_head_has_a_slope_of_its_own(heads):
     assert all(0 < slope < 1 for slope in slopes)
 
 
+def test_alibi_of_the_last_rows_alone():
+    torch.testing.assert_close(positions.alibi(3, 7, rows=2), positions.alibi(3, 7)[:, -2:])
+
+
 def test_alibi_takes_more_off_for_what_is_farther():
     penalty = positions.alibi(2, 5)
     assert penalty[0, 4].tolist() == [-0.0625 * distance for distance in (4, 3, 2, 1, 0)]

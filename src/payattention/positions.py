@@ -128,8 +128,14 @@ def alibi_slopes(heads: int) -> Float[Tensor, " heads"]:
     return torch.tensor((slopes + between)[:heads])
 
 
-def alibi(heads: int, tokens: int) -> Float[Tensor, "heads tokens tokens"]:
-    """What is added to the scores: minus slope times distance; meant for a causal mask."""
+def alibi(
+    heads: int, tokens: int, *, rows: int | None = None
+) -> Float[Tensor, "heads rows tokens"]:
+    """What is added to the scores: minus slope times distance; meant for a causal mask.
+
+    With `rows`, for the last so many tokens alone.
+    """
     places = torch.arange(tokens)
-    distance = (places[:, None] - places).clamp(min=0)
+    looking = places if rows is None else places[-rows:]
+    distance = (looking[:, None] - places).clamp(min=0)
     return -alibi_slopes(heads)[:, None, None] * distance

@@ -306,7 +306,7 @@ def _bias(
 ) -> Tensor | None:
     if shape.positions != "alibi":
         return None
-    return positions.alibi(shape.heads, tokens)[:, -rows:].to(device)
+    return positions.alibi(shape.heads, tokens, rows=rows).to(device)
 
 
 def _attention_weights(
