@@ -9,7 +9,7 @@ same text. Source of nucleus sampling: Holtzman et al. 2019 (arXiv:1904.09751); 
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -27,8 +27,13 @@ class Sampler:
     likeliest. `top_k` leaves the k likeliest; `top_p` the fewest that have that share together, at
     least one. Both together: top_k first.
 
+    >>> halves = torch.tensor([[0.5, 0.25, 0.125, 0.125]])
+    >>> Sampler(top_p=0.75).probabilities(halves.log())[0, :2]
+    tensor([0.6667, 0.3333])
+
     Raises:
-        ValueError: for a negative temperature, `top_k` below 1, `top_p` not above 0 and up to 1.
+        ValueError: for a negative temperature, `top_k` that is not a whole number of at least 1,
+            `top_p` not above 0 and up to 1.
     """
 
     temperature: float = 1.0
@@ -38,8 +43,9 @@ class Sampler:
     def __post_init__(self) -> None:
         if not 0 <= self.temperature < math.inf:
             raise ValueError(f"temperature={self.temperature}: expected a number of 0 or more")
-        if self.top_k is not None and self.top_k < 1:
-            raise ValueError(f"top_k={self.top_k}: expected at least 1")
+        whole = isinstance(self.top_k, int) and not isinstance(self.top_k, bool)
+        if self.top_k is not None and not (whole and self.top_k >= 1):
+            raise ValueError(f"top_k={self.top_k}: expected a whole number of at least 1")
         if self.top_p is not None and not 0 < self.top_p <= 1:
             raise ValueError(f"top_p={self.top_p}: expected more than 0 and at most 1")
 
@@ -48,10 +54,12 @@ class Sampler:
         if self.temperature == 0:
             likeliest = logits.argmax(dim=-1, keepdim=True)
             return torch.zeros_like(logits).scatter_(-1, likeliest, 1.0)
-        logits = logits / self.temperature
+        # 16 bits are too few to add shares up; and below 0, what is divided cannot become +inf
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        logits = (logits - logits.amax(dim=-1, keepdim=True)) / max(self.temperature, 1e-30)
         if self.top_k is not None and self.top_k < logits.shape[-1]:
-            least = logits.topk(self.top_k, dim=-1).values[:, -1:]
-            logits = logits.masked_fill(logits < least, -math.inf)
+            likeliest, places = logits.topk(self.top_k, dim=-1)
+            logits = torch.full_like(logits, -math.inf).scatter_(-1, places, likeliest)
         shares = logits.softmax(dim=-1)
         if self.top_p is not None and self.top_p < 1:
             ranked, order = shares.sort(dim=-1, descending=True)
@@ -91,6 +99,7 @@ def generate(
     anew from place 0.
 
     Raises:
+        TypeError: for a prompt that is not a tensor of whole numbers.
         ValueError: for an empty prompt, an id that the model does not have, fewer than 1 token,
             and, with "stop", for a text that does not fit; it names the prompt.
     """
@@ -157,8 +166,12 @@ def write(
     """The prompt and so many more characters, by a model of the book's `data.VOCABULARY`.
 
     Raises:
-        ValueError: for an empty prompt, and for a character that is not in the vocabulary.
+        ValueError: for an empty prompt, a character that is not in the vocabulary, fewer than 1
+            character, and a model of another vocabulary.
     """
+    _expect("characters", characters >= 1, characters, "at least 1")
+    vocab = model.shape.vocab
+    _expect("model", vocab == len(data.VOCABULARY), f"vocab={vocab}", "that of data.VOCABULARY")
     ids = data.encode(prompt)[None].to(next(model.parameters()).device)
     generator = torch.Generator(ids.device).manual_seed(seed)
     longer = generate(
@@ -172,9 +185,14 @@ def _expect(name: str, right: bool, got: object, expected: str) -> None:
         raise ValueError(f"{name}: got {got!r}; expected {expected}")
 
 
-def _expect_prompt(model: Decoder, row: int, ids: Tensor, *, tokens: int, stop: bool) -> None:
+def _expect_prompt(model: Decoder, row: int, ids: Any, *, tokens: int, stop: bool) -> None:
     name, context = f"prompts: prompt {row}", model.shape.context
+    if not isinstance(ids, Tensor) or ids.ndim != 1:
+        got = f"{ids.ndim} axes" if isinstance(ids, Tensor) else type(ids).__name__
+        raise TypeError(f"{name}: got {got}; expected a tensor of one axis, ids of tokens")
     _expect(name, len(ids) >= 1, "no tokens", "at least one")
+    if ids.is_floating_point() or ids.dtype == torch.bool:
+        raise TypeError(f"{name}: got {ids.dtype}; expected whole numbers, ids of tokens")
     wrong = ids[(ids < 0) | (ids >= model.shape.vocab)]
     if len(wrong):
         _expect(name, False, int(wrong[0]), f"ids from 0 to {model.shape.vocab - 1}")
