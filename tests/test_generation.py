@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from payattention import attention, data, measure, positions
+from payattention import attention, data, measure, positions, pretrained
 from payattention.attention import KeysAndValues, MultiHeadAttention
 from payattention.generation import GREEDY, Sampler, generate, stream, write
 from payattention.shape import CHOICES, TransformerShape
@@ -219,6 +219,26 @@ def test_side_by_side_is_as_alone(variant):
     for row, prompt in enumerate(prompts):
         alone = generate(model, prompt[None], tokens=19, when_full="slide")
         assert torch.equal(alone[0], together[row])
+
+
+def test_text_is_that_of_transformers():
+    """Two roads: GPT-2 by `transformers`, which keeps keys and values too, and by our decoder."""
+    transformers = pytest.importorskip("transformers")
+    config = transformers.GPT2Config(
+        vocab_size=31,
+        n_positions=37,
+        n_embd=20,
+        n_layer=3,
+        n_head=5,
+        initializer_range=0.3,  # wide apart, so that the text is more than one token
+        bos_token_id=None,
+        eos_token_id=None,
+    )
+    theirs = transformers.GPT2LMHeadModel(config).eval()
+    prompts = torch.randint(31, (3, 5))
+    expected = theirs.generate(prompts, max_new_tokens=32, do_sample=False, pad_token_id=0)
+    assert torch.equal(generate(pretrained.from_gpt2(theirs), prompts, tokens=32), expected)
+    assert all(len(row.unique()) > 7 for row in expected)
 
 
 def test_prompts_of_unlike_lengths_come_back_in_order():
