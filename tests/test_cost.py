@@ -1,14 +1,39 @@
 """Bill = count: every formula of `cost` against a count on a real model, and published numbers."""
 
+import re
+from collections.abc import Callable
+from dataclasses import replace
+
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from payattention.attention import CausalAttention
+from payattention.attention import CausalAttention, MultiHeadAttention
 from payattention.convolution import CausalConvolution
 from payattention.cost import memory, operations, parameters
 from payattention.recurrence import Recurrent
-from payattention.shape import GPT2_SMALL, GPT3, RecurrentShape, TransformerShape
+from payattention.shape import (
+    ALBERT_BASE,
+    ALBERT_LARGE,
+    ALBERT_XLARGE,
+    ALBERT_XXLARGE,
+    BERT_BASE,
+    BERT_LARGE,
+    CHOICES,
+    GPT2_SMALL,
+    GPT3,
+    GPT3_TABLE,
+    VIT_BASE,
+    VIT_HUGE,
+    VIT_LARGE,
+    RecurrentShape,
+    TransformerShape,
+    gpt,
+)
+from payattention.transformer import Block, Classifier, Decoder, Encoder, EncoderDecoder
 from payattention.vision import ConvolutionalClassifier
 
 CELLS = ["rnn", "lstm", "gru"]
@@ -88,7 +113,270 @@ def test_transformer_by_hand():
     }
 
 
-def test_published():
+# Transformers of every kind
+
+
+@st.composite
+def shapes(draw) -> TransformerShape:
+    """Any shape that can be built, of small sizes."""
+    kv_heads, shares, d_head = (draw(st.sampled_from(sizes)) for sizes in ((1, 2), (1, 3), (2, 5)))
+    heads = kv_heads * shares
+    wide = draw(st.booleans())  # heads that are together as wide as the model, or not
+    d_model = draw(st.sampled_from((7, 14))) if wide else heads * d_head
+    tied = draw(st.booleans())
+    return TransformerShape(
+        layers=draw(st.integers(1, 3)),
+        d_model=d_model,
+        heads=heads,
+        kv_heads=kv_heads,
+        d_ff=draw(st.sampled_from((3, 11))),
+        vocab=draw(st.sampled_from((13, 17))),
+        context=19,
+        tied=tied,
+        d_attention=heads * d_head if wide else None,
+        d_embedding=draw(st.sampled_from((None, d_model) if tied else (None, d_model, 5))),
+        segments=draw(st.sampled_from((None, 2, 3))),
+        pooler=draw(st.booleans()),
+        shared=draw(st.booleans()),
+        **{name: draw(st.sampled_from(choices)) for name, choices in CHOICES.items()},
+    )
+
+
+BLOCK = {
+    "attention": r"(attention|cross)\.",
+    "feed-forward": r"mlp\.",
+    "norms": r"(mlp_|cross_)?norm\.",
+}
+MODEL = {part: rf"blocks\.\d+\.{pattern}" for part, pattern in BLOCK.items()} | {
+    "tokens": r"embedding\.table\.",
+    "positions": r"(embedding\.)?learned\.",
+    "segments": r"embedding\.segments\.",
+    "embedding norm": r"embedding\.norm\.",
+    "embedding map": r"embedding\.widen\.",
+    "input": r"input\.",
+    "first token": r"first$",
+    "final norm": r"norm\.",
+    "output": r"output\.",
+    "pooler": r"pooler\.",
+}
+HALVES = {
+    "encoder": r"encoder\.",
+    "decoder": r"decoder\.",
+    "tokens read": r"read\.",
+    "tokens written": r"write\.",
+    "final norms": r"(read_)?norm\.",
+    "output": r"output\.",
+}
+
+
+def count_by_part(build: Callable[[], nn.Module], parts: dict[str, str]) -> dict[str, int]:
+    """Numbers in the model's parameters by the part whose pattern fits the name; tied ones once."""
+    with torch.device("meta"):
+        model = build()
+    counts: dict[str, int] = {}
+    for name, weights in model.named_parameters():
+        part = next(part for part, pattern in parts.items() if re.match(pattern, name))
+        counts[part] = counts.get(part, 0) + weights.numel()
+    return counts
+
+
+def counted_as_billed(
+    bill: dict[str, int], build: Callable[[], nn.Module], parts: dict[str, str]
+) -> None:
+    assert count_by_part(build, parts) == {part: count for part, count in bill.items() if count}
+
+
+every_choice = pytest.mark.parametrize(
+    ("field", "choice"), [(name, choice) for name, choices in CHOICES.items() for choice in choices]
+)
+
+
+@every_choice
+@settings(max_examples=10)
+@given(shape=shapes())
+def test_every_part_is_billed_as_counted(field, choice, shape):
+    shape = replace(shape, **{field: choice})
+    for reads_context in (False, True):
+        counted_as_billed(
+            parameters.block(shape, reads_context=reads_context),
+            lambda reads=reads_context: Block(shape, reads_context=reads),
+            BLOCK,
+        )
+    counted_as_billed(parameters.decoder(shape), lambda: Decoder(shape), MODEL)
+    counted_as_billed(
+        parameters.encoder_decoder(shape, vocab_read=23),
+        lambda: EncoderDecoder(shape, vocab_read=23),
+        HALVES,
+    )
+    if shape.positions != "alibi":
+        counted_as_billed(parameters.encoder(shape), lambda: Encoder(shape), MODEL)
+    if shape.positions == "learned":
+        counted_as_billed(
+            parameters.classifier(shape, d_input=29),
+            lambda: Classifier(shape, d_input=29),
+            MODEL,
+        )
+
+
+@given(shape=shapes())
+def test_every_operation_is_billed_as_counted(shape):
+    """In the readable form, of which the counter sees every product."""
+    model = Decoder(replace(shape, positions="none"))
+    for part in model.modules():
+        if isinstance(part, MultiHeadAttention):
+            part.fused = False
+    count = counted(lambda: model(torch.zeros(1, 11, dtype=torch.long)))
+    assert count == sum(operations.forward(shape, tokens=11).values())
+
+
+def test_what_a_choice_costs_in_operations():
+    shape = TransformerShape(layers=2, d_model=15, heads=3, kv_heads=1, d_ff=7, vocab=11)
+    plain = operations.forward(shape, tokens=13)
+    gated = operations.forward(replace(shape, activation="swiglu"), tokens=13)
+    assert gated == plain | {"mlp": plain["mlp"] * 3 // 2}
+    assert operations.forward(replace(shape, shared=True), tokens=13) == plain
+    wide = operations.forward(replace(shape, d_attention=30), tokens=13)
+    of_attention = {"queries", "keys and values", "scores", "mixing", "output"}
+    assert wide == {part: (1 + (part in of_attention)) * count for part, count in plain.items()}
+
+
+# Published numbers
+
+
+def on_meta(build: Callable[[], nn.Module]) -> int:
+    return sum(count_by_part(build, MODEL).values())
+
+
+@pytest.mark.parametrize(
+    ("shape", "published"),
+    [
+        (BERT_BASE, 109_482_240),
+        (BERT_LARGE, 335_141_888),
+        (ALBERT_BASE, 11_683_584),
+        (ALBERT_LARGE, 17_683_968),
+        (ALBERT_XLARGE, 58_724_864),
+        (ALBERT_XXLARGE, 222_595_584),
+    ],
+)
+def test_published_encoders(shape, published):
+    """With the pooler, and without the map that fills gaps."""
+    assert sum(parameters.encoder(shape).values()) == published
+    assert on_meta(lambda: Encoder(shape)) == published
+
+
+@pytest.mark.parametrize(
+    ("shape", "printed", "within"),
+    [
+        (BERT_BASE, 110e6, 0.01),
+        (BERT_LARGE, 340e6, 0.02),
+        (ALBERT_BASE, 12e6, 0.03),
+        (ALBERT_LARGE, 18e6, 0.02),
+        (ALBERT_XLARGE, 60e6, 0.03),
+        (ALBERT_XXLARGE, 235e6, 0.06),
+    ],
+)
+def test_printed_encoders(shape, printed, within):
+    """The papers round; ALBERT's largest is printed 5 % larger than its shape."""
+    count = sum(parameters.encoder(shape).values())
+    assert count == pytest.approx(printed, rel=within)
+    assert (abs(count / printed - 1) > 0.03) == (shape == ALBERT_XXLARGE)
+
+
+@pytest.mark.parametrize(
+    ("shape", "ratio"),
+    [(ALBERT_BASE, 7.7), (ALBERT_LARGE, 17.4), (ALBERT_XLARGE, 20.7), (ALBERT_XXLARGE, 11.0)],
+)
+def test_what_sharing_saves(shape, ratio):
+    """All but one of the blocks; they are applied all the same."""
+    unshared = replace(shape, shared=False)
+    counts = [sum(parameters.encoder(one).values()) for one in (unshared, shape)]
+    assert counts[0] / counts[1] == pytest.approx(ratio, abs=0.05)
+    assert counts[0] - counts[1] == (shape.layers - 1) * sum(parameters.block(shape).values())
+    assert operations.forward(shape, tokens=13) == operations.forward(unshared, tokens=13)
+
+
+@pytest.mark.parametrize(
+    ("shape", "pixels", "published", "printed"),
+    [
+        (VIT_BASE, 16, 86_567_656, 86e6),
+        (VIT_LARGE, 16, 304_326_632, 307e6),
+        (VIT_HUGE, 14, 632_045_800, 632e6),
+        (replace(VIT_LARGE, context=7**2 + 1), 32, 306_535_400, 307e6),
+    ],
+)
+def test_published_vision_transformers(shape, pixels, published, printed):
+    """Of 224 x 224 pixels in three colours, with a head for 1,000 classes."""
+    assert shape.context == (224 // pixels) ** 2 + 1
+    d_input = 3 * pixels**2
+    assert sum(parameters.classifier(shape, d_input=d_input).values()) == published
+    assert on_meta(lambda: Classifier(shape, d_input=d_input)) == published
+    assert published == pytest.approx(printed, rel=0.01)
+
+
+def test_published_gpt2():
+    assert sum(parameters.decoder(GPT2_SMALL).values()) == 124_439_808
+    assert on_meta(lambda: Decoder(GPT2_SMALL)) == 124_439_808
+
+
+def buildable(row) -> TransformerShape:
+    """The row's shape; heads that do not divide the width become one, which counts the same."""
+    heads = row.heads if row.d_model % row.heads == 0 else 1
+    return gpt(row.layers, row.d_model, heads, context=2048)
+
+
+@pytest.mark.parametrize("row", GPT3_TABLE, ids=lambda row: row.name)
+def test_published_gpt3(row):
+    """All eight, from shape alone, within 2 % of what the paper prints."""
+    shape = buildable(row)
+    count = sum(parameters.decoder(shape).values())
+    assert count == pytest.approx(row.parameters, rel=0.02)
+    assert on_meta(lambda: Decoder(shape)) == count
+    with_both_tables = 12 * row.layers * row.d_model**2 + (50257 + 2048) * row.d_model
+    assert count == pytest.approx(with_both_tables, rel=2e-3)  # all but biases and norms
+
+
+def test_the_two_rows_of_gpt3_that_disagree_with_themselves():
+    """As wide as their printed heads, XL's attention would be far above the count; 13B's is not."""
+    counts = {}
+    for row in GPT3_TABLE:
+        if row.heads * row.d_head != row.d_model:
+            sizes = {"heads": row.heads, "kv_heads": row.heads}
+            shape = replace(buildable(row), d_attention=row.heads * row.d_head, **sizes)
+            counts[row.name] = sum(parameters.decoder(shape).values()) / row.parameters
+    assert counts == {
+        "XL": pytest.approx(1.167, abs=1e-3),
+        "13B": pytest.approx(0.995, abs=1e-3),
+    }
+
+
+@pytest.mark.parametrize(
+    ("d_model", "heads", "exact", "printed", "within"),
+    [(512, 8, 63_045_632, 65e6, 0.031), (1024, 16, 214_171_648, 213e6, 0.006)],
+)
+def test_published_encoder_decoder(d_model, heads, exact, printed, within):
+    """The Transformer of 2017, with 37,000 tokens in one table, and no norm behind it.
+
+    Ours has a table for each half and normalises both. The paper says "about 37000" tokens, and
+    nothing of biases: here, the feed-forward parts alone have them.
+    """
+    shape = TransformerShape(
+        layers=6,
+        d_model=d_model,
+        heads=heads,
+        kv_heads=heads,
+        d_ff=4 * d_model,
+        vocab=37_000,
+        positions="sinusoidal",
+        order="post",
+        activation="relu",
+        tied=True,
+    )
+    bill = parameters.encoder_decoder(shape, vocab_read=37_000)
+    assert sum(bill.values()) - bill["tokens read"] - 2 * d_model == exact
+    assert exact == pytest.approx(printed, rel=within)
+
+
+def test_published_operations_and_memory():
     """Attention's share in GPT-2 small at 1,024 tokens, logits aside: 4 n d against 24 d^2."""
     bill = operations.forward(GPT2_SMALL, tokens=1024)
     square = bill["scores"] + bill["mixing"]

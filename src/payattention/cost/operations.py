@@ -40,21 +40,25 @@ def convolution(*, d_model: int, kernel: int, layers: int, tokens: int) -> dict[
     return {"filters": layers * matmul(tokens, kernel * d_model, d_model)}
 
 
-def attention(*, d_model: int, tokens: int, d_kv: int | None = None) -> dict[str, int]:
+def attention(
+    *, d_model: int, tokens: int, d_kv: int | None = None, d_attention: int | None = None
+) -> dict[str, int]:
     """Operations of one attention layer over one sequence, by part; heads do not change the sum.
 
-    `d_kv` is the width of keys and values together over their heads; `d_model` if not given.
+    `d_attention` is the width of all heads together, `d_model` if not given; `d_kv` that of the
+    keys, and of the values, over their heads, `d_attention` if not given.
 
     >>> attention(d_model=8, tokens=4)["scores"]
     256
     """
-    d_kv = d_model if d_kv is None else d_kv
+    width = d_model if d_attention is None else d_attention
+    d_kv = width if d_kv is None else d_kv
     return {
-        "queries": matmul(tokens, d_model, d_model),
+        "queries": matmul(tokens, d_model, width),
         "keys and values": 2 * matmul(tokens, d_model, d_kv),
-        "scores": matmul(tokens, d_model, tokens),
-        "mixing": matmul(tokens, tokens, d_model),
-        "output": matmul(tokens, d_model, d_model),
+        "scores": matmul(tokens, width, tokens),
+        "mixing": matmul(tokens, tokens, width),
+        "output": matmul(tokens, width, d_model),
     }
 
 
@@ -74,14 +78,19 @@ def attention_step(*, d_model: int, past: int) -> dict[str, int]:
 
 
 def forward(shape: TransformerShape, *, tokens: int) -> dict[str, int]:
-    """Operations of one forward pass of a Transformer over one sequence, by part.
+    """Operations of one forward pass of a Transformer that writes, over one sequence, by part.
+
+    A shared block saves parameters and no operation: it runs `layers` times.
 
     >>> from payattention.shape import GPT2_SMALL
     >>> sum(forward(GPT2_SMALL, tokens=1024).values())
     291648307200
     """
-    d_kv = shape.kv_heads * shape.d_head
-    layer = attention(d_model=shape.d_model, d_kv=d_kv, tokens=tokens)
-    layer["mlp"] = 2 * matmul(tokens, shape.d_model, shape.d_ff)
+    width = shape.heads * shape.d_head
+    layer = attention(d_model=shape.d_model, d_kv=shape.d_kv, d_attention=width, tokens=tokens)
+    maps = 3 if shape.activation == "swiglu" else 2
+    layer["mlp"] = maps * matmul(tokens, shape.d_model, shape.d_ff)
     bill = {part: shape.layers * flops for part, flops in layer.items()}
+    if shape.d_embedding:
+        bill["embedding map"] = matmul(tokens, shape.d_embedding, shape.d_model)
     return bill | {"logits": matmul(tokens, shape.d_model, shape.vocab)}
