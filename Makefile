@@ -2,7 +2,7 @@
 PYTHON ?= python3
 .DEFAULT_GOAL := help
 
-VERBS := book draft notebooks pictures address zip pdf serve lab dist release-check test test-site test-notebooks lighthouse test-all lint format results setup clean help
+VERBS := book draft notebooks pictures address zip pdf serve lab dist release-check test test-site test-notebooks lighthouse test-all lint format results bench setup clean help
 .PHONY: $(VERBS)
 
 # Q: questions for `results`; ARGS: what else the verb takes, as in `make test ARGS="-k gru"`.

@@ -22,6 +22,7 @@ from payattention.experiments import (
     recall_vs_pairs,
     right_vs_place,
     softmax_vs_width,
+    speed_vs_peers,
     time_vs_tokens,
 )
 from payattention.pronunciation import Speller, without_stress
@@ -29,6 +30,9 @@ from payattention.records import Results
 from payattention.tasks import PairRecall
 
 TINY = {
+    speed_vs_peers: replace(
+        speed_vs_peers.LIVE, batch=2, tokens=8, prompt=3, new_tokens=4, repeats=2, threads=1
+    ),
     gradient_vs_gap: replace(gradient_vs_gap.LIVE, d_hidden=3, gaps=(1, 16, 64), seeds=1),
     recall_vs_gap: replace(recall_vs_gap.FULL, gaps=(2, 3), steps=2, tests=5, seeds=2),
     recall_vs_pairs: replace(

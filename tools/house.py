@@ -391,6 +391,13 @@ def results(*questions: str) -> None:
     run(VENV_PYTHON, "-m", "payattention.results", *questions)
 
 
+def bench() -> None:
+    """Time the book's Transformer against the libraries that people use, and store the table."""
+    shutil.rmtree(ROOT / ".results" / "speed_vs_peers", ignore_errors=True)  # or it would be kept
+    results("speed_vs_peers")
+    run(VENV_PYTHON, "-m", "payattention.experiments.speed_vs_peers", "--stored")
+
+
 def clean() -> None:
     """Delete what was built and cached; keeps .venv and the long runs' finished points."""
     for folder in (BUILD, *(ROOT / name for name in (".pytest_cache", ".ruff_cache"))):
@@ -410,7 +417,7 @@ VERBS = {
     for verb in (
         *(book, draft, notebooks, pictures, address, zip, pdf, serve, lab, dist, release_check),
         *(test, test_site, test_notebooks, lighthouse, test_all),
-        *(lint, format, results, setup, clean, help),
+        *(lint, format, results, bench, setup, clean, help),
     )
 }
 

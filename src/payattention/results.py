@@ -21,6 +21,7 @@ import platform
 import sys
 import time
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -99,13 +100,17 @@ def _shortened(value: Any) -> Any:
 
 
 def environment(experiment: ModuleType, config: Any, *, seconds: float) -> dict[str, Any]:
-    """What a result stands on, apart from its configuration."""
+    """What a result stands on, apart from its configuration.
+
+    The versions of what the experiment compares stand in its `PACKAGES`.
+    """
     return {
+        **{name: version(name) for name in getattr(experiment, "PACKAGES", ())},
         "torch": torch.__version__,
         "python": platform.python_version(),
         "device": str(getattr(config, "device", "cpu")),
         "cpu": _cpu(),
-        "threads": 1,
+        "threads": getattr(config, "threads", 1),
         "date": datetime.date.today().isoformat(),
         "seconds": round(seconds, 1),
         "modules": sources.modules_hash(experiment.__name__, "measure"),
@@ -199,17 +204,21 @@ def main(
     """Answer one question from the command line: ``python -m payattention.experiments.<question>``.
 
     ``--live`` runs the small configuration and only tells its findings; ``--full``,
-    which is the default, runs the large one and stores its results.
+    which is the default, runs the large one and stores its results; ``--stored`` tells
+    what the stored ones say.
     """
     parser = argparse.ArgumentParser(description=experiment.__doc__)
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--live", action="store_true", help="the small run; stores nothing")
     size.add_argument("--full", action="store_true", help="the stored run (default)")
+    size.add_argument("--stored", action="store_true", help="what is stored; measures nothing")
     _add_workers(parser)
     options = parser.parse_args(arguments)
     if experiment.__name__ == "__main__":  # workers must find it under its own name
         experiment = importlib.import_module(experiment.__spec__.name)
-    if options.live:
+    if options.stored:
+        results = read(experiment.__name__.rpartition(".")[2], store=store)
+    elif options.live:
         question = experiment.__name__.rpartition(".")[2]
         results = Results.from_records(question, experiment.run(experiment.LIVE))
     else:
