@@ -306,9 +306,12 @@ def with_scaled_table(theirs: nn.Module, scale: float) -> nn.Module:
 # torch's layer
 
 
+LAYER = {"d_model": 15, "nhead": 3, "dim_feedforward": 7, "dropout": 0.0, "batch_first": True}
+TIGHT = dict(atol=1e-12, rtol=1e-12)
+
+
 def encoder_layer(**changed) -> nn.TransformerEncoderLayer:
-    usual = {"d_model": 15, "nhead": 3, "dim_feedforward": 7, "dropout": 0.0, "batch_first": True}
-    return nn.TransformerEncoderLayer(**usual | changed)
+    return nn.TransformerEncoderLayer(**LAYER | changed)
 
 
 MASKS = {
@@ -330,9 +333,26 @@ def test_encoder_layer(mask, norm_first, activation):
         "padding": {"src_key_padding_mask": ~MASKS["padding"][:, 0]},
     }
     pairs = [(block(x, mask=MASKS[mask]), layer(x, **hidden[mask]))]
-    tight = dict(atol=1e-12, rtol=1e-12)
-    close(*pairs[0], **tight)
-    same_gradients(pretrained.from_encoder_layer, block, layer, pairs, **tight)
+    close(*pairs[0], **TIGHT)
+    same_gradients(pretrained.from_encoder_layer, block, layer, pairs, **TIGHT)
+
+
+@pytest.mark.parametrize("norm_first", [False, True])
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+def test_decoder_layer(norm_first, activation):
+    """Causal among its own tokens, and the context's padding out of sight."""
+    layer = nn.TransformerDecoderLayer(**LAYER, norm_first=norm_first, activation=activation)
+    block = pretrained.from_decoder_layer(drawn(layer))
+    x, context = torch.randn(3, 5, 15).double(), torch.randn(3, 7, 15).double()
+    ours = block(x, mask="causal", context=context, context_mask=MASKS["padding"])
+    theirs = layer(
+        x,
+        context,
+        tgt_mask=~attention.causal_mask(5),
+        memory_key_padding_mask=~MASKS["padding"][:, 0],
+    )
+    close(ours, theirs, **TIGHT)
+    same_gradients(pretrained.from_decoder_layer, block, layer, [(ours, theirs)], **TIGHT)
 
 
 @pytest.mark.parametrize(

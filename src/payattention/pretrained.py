@@ -11,6 +11,7 @@ the given ones too; no `TransformerShape` holds them, so that a file of `weights
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -83,6 +84,12 @@ ENCODER_LAYER = {
     "linear2": "mlp.narrow",
     "norm1": "norm",
     "norm2": "mlp_norm",
+}
+DECODER_LAYER = ENCODER_LAYER | {
+    "multihead_attn.in_proj_": "cross.packed.",
+    "multihead_attn.out_proj": "cross.output",
+    "norm2": "cross_norm",
+    "norm3": "mlp_norm",
 }
 """Parts of their names, and of ours; replaced in this order."""
 
@@ -205,21 +212,19 @@ def from_encoder_layer(layer: nn.TransformerEncoderLayer) -> Block:
         ValueError: for an activation that we do not have.
         WeightsError: as `from_bert` does; a layer without biases misses those of its norms.
     """
-    attention = layer.self_attn
-    shape = TransformerShape(
-        layers=1,
-        d_model=attention.embed_dim,
-        heads=attention.num_heads,
-        kv_heads=attention.num_heads,
-        d_ff=layer.linear1.out_features,
-        vocab=1,  # which a block alone does not have
-        positions="none",
-        order="pre" if layer.norm_first else "post",
-        activation=_activation_of(layer.activation),
-        biases="all",
-    )
     tensors = _unpacked(_renamed(layer, ENCODER_LAYER))
-    return _filled(Block, shape, layer, tensors, eps=layer.norm1.eps)
+    return _filled(Block, _shape_of(layer), layer, tensors, eps=layer.norm1.eps)
+
+
+def from_decoder_layer(layer: nn.TransformerDecoderLayer) -> Block:
+    """Our block that reads a context, with the weights of a `torch.nn.TransformerDecoderLayer`.
+
+    Raises:
+        ValueError and WeightsError: as `from_encoder_layer` does.
+    """
+    build = partial(Block, reads_context=True)
+    tensors = _unpacked(_renamed(layer, DECODER_LAYER))
+    return _filled(build, _shape_of(layer), layer, tensors, eps=layer.norm1.eps)
 
 
 # What the functions share
@@ -234,6 +239,22 @@ def _config(model: nn.Module, wanted: str, **settings: Any) -> Any:
         if value != expected:
             raise ValueError(f"model: got {name}={value!r}; expected {expected!r}")
     return model.config
+
+
+def _shape_of(layer: nn.TransformerEncoderLayer | nn.TransformerDecoderLayer) -> TransformerShape:
+    attention = layer.self_attn
+    return TransformerShape(
+        layers=1,
+        d_model=attention.embed_dim,
+        heads=attention.num_heads,
+        kv_heads=attention.num_heads,
+        d_ff=layer.linear1.out_features,
+        vocab=1,  # which a block alone does not have
+        positions="none",
+        order="pre" if layer.norm_first else "post",
+        activation=_activation_of(layer.activation),
+        biases="all",
+    )
 
 
 def _activation(name: str, value: Any) -> str:
