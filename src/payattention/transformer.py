@@ -164,8 +164,8 @@ class Embedding(nn.Module):
     post-norm the sum is normalised. A narrower table is widened at the end.
 
     Raises:
-        ValueError: for an id that is not in the table, an empty text, and a text longer than a
-            table of learned positions.
+        ValueError: for an id or a segment that is not in its table, segments where the shape has
+            none, an empty text, and a text longer than a table of learned positions.
     """
 
     def __init__(self, shape: TransformerShape, *, vocab: int | None = None) -> None:
@@ -193,7 +193,9 @@ class Embedding(nn.Module):
         end = start + ids.shape[1]
         if end == start:
             raise ValueError("ids: got no tokens; expected at least one")
-        x = self._looked_up(ids)
+        if segments is not None and self.segments is None:
+            raise ValueError("segments: expected None, for the shape has none")
+        x = _looked_up("ids", ids, self.table)
         if self.scale != 1:
             x = self.scale * x
         if self.learned is not None:
@@ -202,17 +204,19 @@ class Embedding(nn.Module):
             x = x + positions.sinusoidal(end, x.shape[-1])[start:].to(x)
         if self.segments is not None:
             of = torch.zeros_like(ids) if segments is None else segments
-            x = x + self.segments(of)
+            x = x + _looked_up("segments", of, self.segments)
         if self.norm is not None:
             x = self.norm(x)
         return x if self.widen is None else self.widen(x)
 
-    def _looked_up(self, ids: Tensor) -> Tensor:
-        try:
-            return self.table(ids)
-        except IndexError:
-            wrong = ids[(ids < 0) | (ids >= self.vocab)]
-            raise ValueError(f"ids: got {int(wrong[0])}; expected 0 to {self.vocab - 1}") from None
+
+def _looked_up(name: str, ids: Tensor, table: nn.Embedding) -> Tensor:
+    try:
+        return table(ids)
+    except IndexError:
+        last = table.num_embeddings - 1
+        wrong = ids[(ids < 0) | (ids > last)]
+        raise ValueError(f"{name}: got {int(wrong[0])}; expected 0 to {last}") from None
 
 
 # A model that writes
@@ -379,7 +383,16 @@ class Encoder(nn.Module):
     def fill(
         self, ids: Int[Tensor, "batch tokens"], mask: Mask = None
     ) -> Float[Tensor, "batch tokens vocab"]:
-        """Logits of what stands at each place."""
+        """Logits of what stands at each place.
+
+        Raises:
+            ValueError: for a table of another width than the model's.
+        """
+        if self.shape.d_embedding not in (None, self.shape.d_model):
+            raise ValueError(
+                f"d_embedding={self.shape.d_embedding}: expected d_model={self.shape.d_model}, "
+                "to fill gaps"
+            )
         return F.linear(self(ids, mask), self.embedding.table.weight)
 
     def attention_weights(
