@@ -5,14 +5,28 @@ from dataclasses import replace
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from payattention import attention
-from payattention.positions import LearnedPositions, Rotary
+from payattention.positions import LearnedPositions, Rotary, sinusoidal
 from payattention.shape import CHOICES, TransformerShape
-from payattention.transformer import Block, Decoder, EncoderDecoder, FeedForward
+from payattention.transformer import (
+    Block,
+    Blocks,
+    Classifier,
+    Decoder,
+    Embedding,
+    Encoder,
+    EncoderDecoder,
+    FeedForward,
+    frames,
+    norm,
+    patches,
+)
 
 SHAPE = TransformerShape(layers=3, d_model=12, heads=3, kv_heads=1, d_ff=7, vocab=11)
 LONGEST = 29
@@ -256,6 +270,386 @@ def test_a_block_reads_its_context_as_a_set():
     close(block(x, context=context[:, [3, 0, 4, 1, 2]]), block(x, context=context))
 
 
+# Norms, and their order
+
+
+def test_layer_norm_and_rms_norm_are_their_equations():
+    x = 3 + 2 * torch.randn(5, 12)
+    layer, rms = (norm(replace(SHAPE, norm=kind)) for kind in CHOICES["norm"])
+    centred = x - x.mean(dim=-1, keepdim=True)
+    close(layer(x), centred / (centred.square().mean(dim=-1, keepdim=True) + 1e-5).sqrt())
+    close(rms(x), x / (x.square().mean(dim=-1, keepdim=True) + 1e-5).sqrt())
+    nn.init.constant_(rms.weight, 3.0)
+    nn.init.constant_(layer.bias, 5.0)
+    close(rms(x).square().mean(dim=-1), torch.full((5,), 9.0))
+    close(layer(x).mean(dim=-1), torch.full((5,), 5.0))
+
+
+def test_both_norms_ignore_scale_and_one_ignores_the_mean():
+    x = 30 * torch.randn(5, 12)  # large, so that the epsilon does not count
+    layer, rms = (norm(replace(SHAPE, norm=kind)) for kind in CHOICES["norm"])
+    for kind in (layer, rms):
+        close(kind(7 * x), kind(x))
+        close(kind(-x), -kind(x))
+    close(layer(x + 11), layer(x))
+    assert (rms(x + 11) - rms(x)).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize("kind", CHOICES["norm"])
+def test_the_stream_is_normalised_behind_each_part_in_post_norm_alone(kind):
+    ids = draw_ids(11, 2, 13)
+    post, pre = (list(decoder("none", norm=kind, order=o).stream(ids)) for o in ("post", "pre"))
+    for x in post:
+        size = x.square().mean(dim=-1)
+        torch.testing.assert_close(size, torch.ones(2, 13), atol=1e-4, rtol=0)  # for the epsilon
+        if kind == "layer":
+            close(x.mean(dim=-1), torch.zeros(2, 13))
+    sizes = [x.square().mean().item() for x in pre]
+    assert sizes == sorted(sizes) and sizes[-1] > sizes[0]  # each part adds what it has to say
+
+
+def test_a_block_that_adds_nothing_still_normalises_in_post_norm():
+    """Where pre-norm hands the stream on as it is, from the first layer to the last."""
+    block, x = Block(replace(SHAPE, order="post"), reads_context=True), 7 + torch.randn(2, 13, 12)
+    for last in (block.attention.output, block.cross.output, block.mlp.narrow):
+        for weights in last.parameters():
+            nn.init.zeros_(weights)
+    once = F.layer_norm(x, (12,))
+    after = block(x, context=torch.randn(2, 5, 12))
+    torch.testing.assert_close(after, once, atol=1e-4, rtol=0)  # thrice: the epsilon counts
+    assert (after - x).abs().min() > 1
+
+
+# Feed-forward parts
+
+
+@pytest.mark.parametrize("activation", CHOICES["activation"])
+@pytest.mark.parametrize("linear_bias", [True, False])
+def test_feed_forward_is_its_equation(activation, linear_bias):
+    part, x = FeedForward(5, 7, activation=activation, linear_bias=linear_bias), torch.randn(3, 5)
+    wide = part.widen(x)
+    root = math.sqrt(2 / math.pi)
+    bent = {
+        "relu": wide.clamp(min=0),
+        "gelu": wide * (1 + torch.erf(wide / math.sqrt(2))) / 2,
+        "gelu_tanh": wide * (1 + torch.tanh(root * (wide + 0.044715 * wide**3))) / 2,
+        "swiglu": wide,
+    }[activation]
+    if activation == "swiglu":
+        gate = part.gate(x)
+        bent = gate * torch.sigmoid(gate) * bent
+    close(part(x), part.narrow(bent))
+    linear = [module for module in part.modules() if isinstance(module, nn.Linear)]
+    assert len(linear) == (3 if activation == "swiglu" else 2)
+    assert all((module.bias is not None) == linear_bias for module in linear)
+
+
+def test_the_two_gelus_differ_a_little():
+    x = torch.randn(13, 5)
+    exact, fast = FeedForward(5, 7), FeedForward(5, 7, activation="gelu_tanh")
+    fast.load_state_dict(exact.state_dict())
+    assert 0 < (exact(x) - fast(x)).abs().max() < 2e-3
+
+
+# Any shape
+
+
+@pytest.mark.parametrize("order", CHOICES["order"])
+@pytest.mark.parametrize("activation", CHOICES["activation"])
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"norm": "rms", "biases": "none"},
+        {"biases": "all", "tied": True},
+        {"d_attention": 42, "kv_heads": 3, "shared": True},
+        {"d_embedding": 5, "segments": 2, "positions": "learned"},
+    ],
+    ids=str,
+)
+def test_a_decoder_of_any_shape(order, activation, changed):
+    """It is causal, its two forms agree, and a gradient reaches all of it."""
+    kinds = {"positions": "none"} | changed
+    model = decoder(order=order, activation=activation, **kinds)
+    ids = draw_ids(11, 2, LONGEST)
+    logits = model(ids)
+    assert logits.shape == (2, LONGEST, 11)
+    changed_ids = ids.clone()
+    changed_ids[:, 7:] = (ids[:, 7:] + 1) % 11
+    close(model(changed_ids)[:, :7], logits[:, :7])
+    read_by(model, fused=False)
+    close(model(ids), logits)
+    close(model.following(ids), logits[:, -1])
+    F.cross_entropy(logits.flatten(0, 1), ids.flatten()).backward()
+    segments = "embedding.segments.weight"  # all tokens are in the first
+    for name, weights in model.named_parameters():
+        if not name.endswith("keys.bias"):  # which moves no share
+            assert weights.grad.abs().sum() > 0, name
+        if name == segments:
+            assert (weights.grad.abs().sum(dim=1) > 0).tolist() == [True, False]
+
+
+def test_biases_are_where_the_shape_says():
+    found = {}
+    for biases in CHOICES["biases"]:
+        model = decoder("none", biases=biases)
+        found[biases] = {
+            name.split(".")[-1]
+            for name, part in model.named_modules()
+            if isinstance(part, nn.Linear) and part.bias is not None
+        }
+    fed = {"widen", "narrow", "output"}  # the output to logits; that of attention shares its name
+    assert found["none"] == set()
+    assert found["feed-forward"] == fed
+    assert found["all"] == fed | {"queries", "keys", "values"}
+    assert decoder("none", biases="feed-forward").blocks[0].attention.output.bias is None
+    assert decoder("none", biases="all", tied=True).output.bias is None
+
+
+def test_a_tied_output_is_the_table():
+    tied, untied = decoder("none", tied=True), decoder("none")
+    assert tied.output.weight is tied.embedding.table.weight
+    assert untied.output.weight is not untied.embedding.table.weight
+    ids = draw_ids(11, 2, 13)
+    x = tied.norm(list(tied.stream(ids))[-1])
+    close(tied(ids), x @ tied.embedding.table.weight.T)
+
+
+def test_a_shared_block_is_one_whose_gradient_is_the_sum():
+    """Against as many blocks of their own with the same weights."""
+    shared, ids = decoder("rotary", shared=True), draw_ids(11, 2, 13)
+    apart = decoder("rotary")
+    for block in apart.blocks:
+        block.load_state_dict(shared.blocks[0].state_dict())
+    for part in ("embedding", "norm", "output"):
+        getattr(apart, part).load_state_dict(getattr(shared, part).state_dict())
+    assert len(shared.blocks) == 3 and len(set(shared.blocks)) == 1 and len(set(apart.blocks)) == 3
+    close(shared(ids), apart(ids))
+    for model in (shared, apart):
+        F.cross_entropy(model(ids).flatten(0, 1), ids.flatten()).backward()
+    several = [dict(block.named_parameters()) for block in apart.blocks]
+    for name, weights in shared.blocks[0].named_parameters():
+        gradients = [parameters[name].grad for parameters in several]
+        close(weights.grad, sum(gradients))
+        assert not torch.equal(gradients[0], gradients[1])
+
+
+def test_blocks_are_as_many_as_layers():
+    assert len(Blocks(SHAPE)) == 3
+    assert all(block.cross is None for block in Blocks(SHAPE))
+    assert all(block.cross is not None for block in Blocks(SHAPE, reads_context=True))
+
+
+@pytest.mark.parametrize("order", CHOICES["order"])
+def test_the_stream_is_layers_and_one_and_ends_in_the_answer(order):
+    kinds = dict(order=order, context=LONGEST, positions="learned", biases="all")
+    ids, vectors = draw_ids(11, 2, 13), torch.randn(2, 13, 5)
+    shape = replace(SHAPE, **kinds)
+    writer, reader, classes = Decoder(shape), Encoder(shape), Classifier(shape, d_input=5)
+    written, read, seen = (
+        list(model.stream(x)) for model, x in ((writer, ids), (reader, ids), (classes, vectors))
+    )
+    assert len(written) == len(read) == len(seen) == SHAPE.layers + 1
+    assert {x.shape for x in written + read} == {(2, 13, 12)}
+    assert {x.shape for x in seen} == {(2, 14, 12)}
+    close(writer(ids), writer.output(writer.norm(written[-1])))
+    close(reader(ids), reader.norm(read[-1]))
+    close(classes(vectors), classes.output(classes.norm(seen[-1][:, 0])))
+    for model, stream in ((writer, written), (reader, read), (classes, seen)):
+        mask = "causal" if model is writer else None
+        for block, x, after in zip(model.blocks, stream, stream[1:], strict=False):
+            close(block(x, mask=mask), after)
+
+
+# In front of the blocks
+
+
+def test_a_token_enters_at_the_scale_that_its_table_is_for():
+    """About 1 where positions of that size are added; small where the table makes logits too."""
+    wide = replace(SHAPE, d_model=60, vocab=1009, positions="none")
+    ids = torch.arange(1009)[None]
+    for shape, size in ((wide, 1), (replace(wide, tied=True), 0.02)):
+        assert Embedding(shape)(ids).std().item() == pytest.approx(size, rel=0.02)
+    part = Embedding(wide)
+    close(part(ids)[0], math.sqrt(60) * part.table.weight)
+
+
+def test_positions_and_segments_are_added():
+    ids = draw_ids(11, 2, 13)
+    segments = (torch.arange(13) >= 5).long().expand(2, 13)
+    shape = replace(SHAPE, tied=True, segments=2, context=LONGEST)
+    torch.manual_seed(3)
+    learned = Embedding(replace(shape, positions="learned"))
+    waves = Embedding(replace(shape, positions="sinusoidal"))
+    waves.load_state_dict(learned.state_dict(), strict=False)
+    plain = learned.table(ids)
+    first, second = learned.segments.weight
+    close(learned(ids), plain + learned.learned.table[:13] + first)
+    close(learned(ids, start=11), plain + learned.learned.table[11:24] + first)
+    given = learned(ids, segments=segments)
+    close(given[:, :5], learned(ids)[:, :5])
+    close(given[:, 5:], learned(ids)[:, 5:] - first + second)
+    close(waves(ids, start=11), plain + sinusoidal(24, 12)[11:] + first)
+
+
+def test_a_narrow_table_is_normalised_and_then_widened():
+    shape = replace(SHAPE, d_embedding=5, order="post", positions="learned", context=LONGEST)
+    part, ids = Embedding(shape), draw_ids(11, 2, 13)
+    assert part.table.weight.shape == (11, 5) and part.learned.table.shape == (LONGEST, 5)
+    narrow = F.layer_norm(part.table(ids) + part.learned.table[:13], (5,))
+    close(part(ids), narrow @ part.widen.weight.T + part.widen.bias)
+
+
+# A model that reads
+
+
+def encoder(**changes) -> Encoder:
+    torch.manual_seed(3)
+    kinds = {"positions": "learned", "context": LONGEST} | changes
+    return Encoder(replace(SHAPE, **kinds))
+
+
+@pytest.mark.parametrize("positions", [kind for kind in POSITIONS if kind != "alibi"])
+@pytest.mark.parametrize("order", CHOICES["order"])
+def test_an_encoder_looks_both_ways(positions, order):
+    """A change of any token moves every vector; a causal mask makes it look back."""
+    model, ids = encoder(positions=positions, order=order, tied=True), draw_ids(11, 2, 7)
+    before = model(ids)
+    assert before.shape == (2, 7, 12)
+    for place in (0, 3, 6):
+        changed = ids.clone()
+        changed[:, place] = (changed[:, place] + 1) % 11
+        moved = (model(changed) - before).abs().amax(dim=-1)
+        assert moved.min() > 1e-6
+    close(model(changed, "causal")[:, :6], model(ids, "causal")[:, :6])
+
+
+def test_an_encoder_does_not_see_padding():
+    model, lengths = encoder(), torch.tensor([7, 4])
+    ids = draw_ids(11, 2, 7)
+    together = model(ids, attention.padding_mask(lengths, tokens=7))
+    close(together[1, :4], model(ids[1:, :4])[0])
+    assert (model(ids)[1, :4] - together[1, :4]).abs().max() > 1e-3
+
+
+def test_without_positions_an_encoder_reads_a_set():
+    model, ids = encoder(positions="none"), draw_ids(11, 2, 7)
+    order = torch.tensor([3, 0, 6, 2, 5, 1, 4])
+    close(model(ids[:, order]), model(ids)[:, order])
+    known = encoder(positions="learned")
+    assert (known(ids[:, order]) - known(ids)[:, order]).abs().max() > 1e-3
+
+
+def test_to_fill_gaps_is_to_compare_with_the_table():
+    model, ids = encoder(tied=True), draw_ids(11, 2, 7)
+    mask = attention.padding_mask(torch.tensor([7, 4]), tokens=7)
+    logits = model.fill(ids, mask)
+    close(logits, model(ids, mask) @ model.embedding.table.weight.T)
+    assert logits.shape == (2, 7, 11)
+    F.cross_entropy(logits.flatten(0, 1), ids.flatten()).backward()
+    assert all(weights.grad.abs().sum() > 0 for weights in model.parameters())
+
+
+def test_a_text_is_pooled_from_its_first_token():
+    model, x = encoder(pooler=True), torch.randn(2, 7, 12)
+    pooled = model.pooled(x)
+    close(pooled, torch.tanh(x[:, 0] @ model.pooler.weight.T + model.pooler.bias))
+    changed = x.clone()
+    changed[:, 1:] += 1
+    close(model.pooled(changed), pooled)
+
+
+@pytest.mark.parametrize("order", CHOICES["order"])
+def test_readers_mix_by_their_attention_weights(order):
+    """Encoder and classifier, rebuilt from the weights that they show."""
+    ids, vectors = draw_ids(11, 2, 7), torch.randn(2, 6, 5)
+    mask = attention.padding_mask(torch.tensor([7, 4]), tokens=7)
+    shape = replace(SHAPE, order=order, positions="learned", context=LONGEST)
+    reader, classes = Encoder(shape), Classifier(shape, d_input=5)
+    shown = (reader.attention_weights(ids, mask), classes.attention_weights(vectors))
+    assert (shown[0][:, 1, :, :, 4:] == 0).all()
+    starts = (next(reader.stream(ids)), next(classes.stream(vectors)))
+    ends = (list(reader.stream(ids, mask))[-1], list(classes.stream(vectors))[-1])
+    for model, weights, x, end in zip((reader, classes), shown, starts, ends, strict=True):
+        assert weights.shape == (3, 2, 3, 7, 7)
+        close(weights.sum(dim=-1), torch.ones(3, 2, 3, 7))
+        for block, shares in zip(model.blocks, weights, strict=True):
+            values = block.attention.values(block.norm(x) if order == "pre" else x)[:, None]
+            x = x + block.attention.output((shares @ values).transpose(1, 2).flatten(-2))
+            if order == "pre":
+                x = x + block.mlp(block.mlp_norm(x))
+            else:
+                x = block.norm(x)
+                x = block.mlp_norm(x + block.mlp(x))
+        close(x, end)
+
+
+# A model that reads vectors
+
+
+def classifier(**changes) -> Classifier:
+    torch.manual_seed(3)
+    kinds = {"positions": "learned", "context": LONGEST, "vocab": 5} | changes
+    return Classifier(replace(SHAPE, **kinds), d_input=6)
+
+
+def test_a_classifier_is_its_equations():
+    model, x = classifier(), torch.randn(2, 7, 6)
+    nn.init.normal_(model.first)
+    tokens = x @ model.input.weight.T + model.input.bias
+    stream = torch.cat([model.first.expand(2, 1, 12), tokens], dim=1) + model.learned.table[:8]
+    close(next(model.stream(x)), stream)
+    for block in model.blocks:
+        stream = block(stream)
+    logits = model.norm(stream)[:, 0] @ model.output.weight.T + model.output.bias
+    close(model(x), logits)
+    assert logits.shape == (2, 5)
+
+
+def test_a_classifier_needs_the_order_of_its_tokens():
+    """Its table of positions alone tells it; without, an image is a bag of patches."""
+    model, x = classifier(), torch.randn(2, 7, 6)
+    shuffled = x[:, [3, 0, 6, 2, 5, 1, 4]]
+    assert (model(shuffled) - model(x)).abs().max() > 1e-3
+    nn.init.zeros_(model.learned.table)
+    close(model(shuffled), model(x))
+
+
+def test_a_classifier_learns_in_every_part():
+    model, x = classifier(), torch.randn(3, LONGEST - 1, 6)
+    F.cross_entropy(model(x), torch.tensor([1, 4, 2])).backward()
+    assert all(weights.grad.abs().sum() > 0 for weights in model.parameters())
+
+
+def test_patches_put_every_pixel_where_it_belongs():
+    images = torch.arange(2 * 6 * 9.0).view(2, 6, 9)
+    squares = patches(images, size=3)
+    assert squares.shape == (2, 2 * 3, 9)
+    for row in range(6):
+        for column in range(9):
+            patch, pixel = 3 * (row // 3) + column // 3, 3 * (row % 3) + column % 3
+            assert torch.equal(squares[:, patch, pixel], images[:, row, column])
+
+
+@given(
+    tall=st.integers(1, 4),
+    wide=st.integers(1, 4),
+    size=st.integers(1, 5),
+)
+def test_patches_can_be_undone(tall, wide, size):
+    images = torch.randn(2, tall * size, wide * size)
+    squares = patches(images, size=size)
+    folded = F.fold(squares.transpose(1, 2), images.shape[1:], kernel_size=size, stride=size)
+    assert torch.equal(folded[:, 0], images)
+
+
+def test_frames_are_pieces_of_the_wave():
+    waves = torch.randn(2, 35)
+    pieces = frames(waves, size=7)
+    assert pieces.shape == (2, 5, 7)
+    assert torch.equal(pieces.flatten(1), waves)
+    assert torch.equal(pieces[:, 2], waves[:, 14:21])
+
+
 # The encoder and decoder
 
 
@@ -322,8 +716,9 @@ def test_fused_equals_readable_for_both_halves():
     close(*answers)
 
 
-def test_alignment_is_what_decode_mixes_by():
-    model = encoder_decoder()
+@pytest.mark.parametrize("order", CHOICES["order"])
+def test_alignment_is_what_decode_mixes_by(order):
+    model = encoder_decoder(order=order)
     target, context = draw_ids(11, 2, 7), model.encode(draw_ids(READ_VOCAB, 2, 5))
     mask = attention.padding_mask(torch.tensor([3, 5]), tokens=5)
     alignment = model.alignment(target, context, mask)
@@ -332,10 +727,15 @@ def test_alignment_is_what_decode_mixes_by():
     assert (alignment[:, 0, ..., 3:] == 0).all()
     x = model.write(target)
     for block, shares in zip(model.decoder, alignment, strict=True):
-        x = x + block.attention(block.norm(x), mask="causal")
         mixed = (shares @ block.cross.values(context)[:, None]).transpose(1, 2).flatten(-2)
-        x = x + block.cross.output(mixed)
-        x = x + block.mlp(block.mlp_norm(x))
+        if order == "pre":
+            x = x + block.attention(block.norm(x), mask="causal")
+            x = x + block.cross.output(mixed)
+            x = x + block.mlp(block.mlp_norm(x))
+        else:
+            x = block.norm(x + block.attention(x, mask="causal"))
+            x = block.cross_norm(x + block.cross.output(mixed))
+            x = block.mlp_norm(x + block.mlp(x))
     close(model.decode(target, context, mask), model.output(model.norm(x)))
 
 
@@ -354,3 +754,79 @@ def test_no_context_row_is_blind():
     mask[1] = False
     with pytest.raises(ValueError, match=r"mask: row 0 of \(1,\) may look at nothing"):
         model.decode(target, model.encode(source), mask)
+
+
+def test_both_halves_have_sinusoidal_positions_whatever_the_shape_says():
+    for positions in ("learned", "rotary", "none"):
+        model = encoder_decoder(positions=positions, context=LONGEST)
+        assert model.shape.positions == "sinusoidal"
+        assert model.decode(draw_ids(11, 1, 31), model.encode(draw_ids(17, 1, 37))).isfinite().all()
+    tied = encoder_decoder(tied=True)
+    assert tied.output.weight is tied.write.table.weight
+
+
+# What is refused
+
+MODELS = {
+    "decoder": lambda: decoder("learned"),
+    "encoder": lambda: encoder(segments=2),
+    "encode": lambda: encoder_decoder().encode,
+    "decode": lambda: lambda ids: encoder_decoder().decode(ids, torch.randn(2, 5, 12)),
+}
+every_reader_of_ids = pytest.mark.parametrize("build", MODELS.values(), ids=MODELS)
+
+
+@every_reader_of_ids
+@pytest.mark.parametrize("wrong", [-1, 17, 1000])
+def test_an_id_out_of_range_is_named(build, wrong):
+    model, ids = build(), draw_ids(11, 2, 7)
+    model(ids)
+    ids[1, 3] = wrong
+    with pytest.raises(ValueError, match=rf"^ids: got {wrong}; expected 0 to 1[06]$"):
+        model(ids)
+
+
+@every_reader_of_ids
+def test_an_empty_text_is_refused(build):
+    with pytest.raises(ValueError, match="ids: got no tokens; expected at least one"):
+        build()(torch.empty(2, 0, dtype=torch.long))
+
+
+def test_a_text_longer_than_its_table_is_refused():
+    message = "tokens=30: this table of learned positions ends at 29"
+    with pytest.raises(ValueError, match=message):
+        encoder()(draw_ids(11, 1, LONGEST + 1))
+    with pytest.raises(ValueError, match=message):  # the first token takes a place
+        classifier()(torch.randn(1, LONGEST, 6))
+    assert classifier()(torch.randn(1, LONGEST - 1, 6)).shape == (1, 5)
+
+
+def test_segments_must_be_in_their_table_and_the_table_in_the_shape():
+    ids = draw_ids(11, 2, 7)
+    with pytest.raises(ValueError, match=r"^segments: got 2; expected 0 to 1$"):
+        encoder(segments=2)(ids, segments=torch.full((2, 7), 2))
+    with pytest.raises(ValueError, match=r"^segments: expected None, for the shape has none$"):
+        encoder()(ids, segments=torch.zeros(2, 7, dtype=torch.long))
+
+
+def test_what_an_encoder_cannot_be():
+    with pytest.raises(ValueError, match="positions='alibi': expected others"):
+        encoder(positions="alibi")
+    with pytest.raises(ValueError, match="pooler=False: expected a shape with a pooler"):
+        encoder().pooled(torch.randn(2, 7, 12))
+    with pytest.raises(ValueError, match="d_embedding=5: expected d_model=12, to fill gaps"):
+        encoder(d_embedding=5).fill(draw_ids(11, 2, 7))
+
+
+@pytest.mark.parametrize("positions", [kind for kind in POSITIONS if kind != "learned"])
+def test_a_classifier_has_learned_positions(positions):
+    with pytest.raises(ValueError, match=f"positions='{positions}': expected 'learned'"):
+        classifier(positions=positions)
+
+
+@pytest.mark.parametrize("size", [0, -2, 4, 9])
+def test_sizes_that_do_not_divide_are_refused(size):
+    with pytest.raises(ValueError, match=f"size={size}: expected a divisor of height=6 and wid"):
+        patches(torch.zeros(1, 6, 9), size=size)
+    with pytest.raises(ValueError, match=f"size={size}: expected a divisor of samples=7"):
+        frames(torch.zeros(1, 7), size=size)
