@@ -3,7 +3,8 @@
 A page that holds ``<figure data-explorable="fading">`` gets one small deferred script,
 ``explorables-loader.js``. When the figure comes near the view, the loader adds the
 classic script ``_static/explorables/fading.js``. From ``file://`` a browser refuses
-modules, ``import()`` and ``fetch``, so that nothing here uses them.
+modules, ``import()`` and ``fetch``, so that nothing here uses them. A model's weights lie
+beside that script, as classic scripts too; a page loads them when its reader asks for them.
 """
 
 import hashlib
@@ -13,9 +14,10 @@ import re
 from sphinx.application import Sphinx
 
 from extensions import assets
-from payattention.explorables import bundle
+from payattention.explorables import bundle, writer
 
 VERSIONS = "/* VERSIONS */ {}"
+WEIGHTS = {"writer": writer.scripts}
 FIGURE = re.compile(r'<figure[^>]*\sdata-explorable="([\w-]+)"')
 
 
@@ -44,10 +46,17 @@ def write_scripts(app: Sphinx) -> None:
 
 
 def link(app: Sphinx, pagename, templatename, context, doctree) -> None:
-    """Link the loader and the style sheet on a page that holds an explorable."""
-    if names_in(context.get("body") or ""):
+    """Link the loader and the style sheet on a page that holds an explorable.
+
+    Weights are written where a page may ask for them, and linked nowhere.
+    """
+    names = names_in(context.get("body") or "")
+    if names:
         app.add_js_file("explorables/loader.js", loading_method="defer")
         app.add_css_file("explorables/explorables.css")
+    for name in WEIGHTS.keys() & set(names):
+        for path, script in WEIGHTS[name]().items():
+            assets.write(app, f"explorables/{path}", script)
 
 
 def setup(app: Sphinx) -> dict:

@@ -1,5 +1,7 @@
 """Which explorables a page holds is read from its HTML."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from extensions import assets, explorable_figures
@@ -30,3 +32,29 @@ def test_the_loader_has_a_place_for_the_versions():
 @pytest.mark.parametrize("forbidden", ["import(", "fetch(", "eval(", "blob:", "innerHTML"])
 def test_the_loader_runs_from_a_disk_and_under_a_strict_policy(forbidden):
     assert forbidden not in (assets.FACE / "explorables-loader.js").read_text(encoding="utf8")
+
+
+@pytest.mark.parametrize(
+    ("body", "linked", "written"),
+    [
+        ("<p>None.</p>", [], []),
+        ('<figure data-explorable="fading">', ["loader.js"], []),
+        ('<figure data-explorable="writer">', ["loader.js"], ["gpt-1/0.js", "gpt-1/1.js"]),
+    ],
+)
+def test_weights_are_written_where_a_page_may_ask_and_linked_nowhere(
+    body, linked, written, monkeypatch, tmp_path
+):
+    scripts = {"gpt-1/0.js": "0", "gpt-1/1.js": "1"}
+    monkeypatch.setitem(explorable_figures.WEIGHTS, "writer", lambda: scripts)
+    asked = []
+    app = SimpleNamespace(
+        outdir=tmp_path,
+        add_js_file=lambda path, **_: asked.append(path),
+        add_css_file=lambda path: None,
+    )
+    explorable_figures.link(app, "page", "page.html", {"body": body}, None)
+    assert asked == [f"explorables/{name}" for name in linked]
+    folder = tmp_path / "_static" / "explorables"
+    found = {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*.js")}
+    assert found == {path: scripts[path] for path in written}

@@ -15,6 +15,7 @@ import xml.etree.ElementTree as ET
 import pytest
 import torch
 from anywidget import AnyWidget
+from small_gpt import random_gpt
 from torch.distributions import Categorical
 
 from payattention import associative_memory, attention, data
@@ -25,6 +26,7 @@ from payattention.explorables import (
     Explorable,
     Fading,
     Softmax,
+    Writer,
     attention_map,
     bundle,
     softmax,
@@ -43,12 +45,14 @@ CURVES = {
     Fading: [{"name": "LSTM", "gaps": [1, 4, 16, 64], "norms": [0.9, 0.5, 0.07, 1e-7]}],
     Crowding: [{"d_model": 64, "pairs": [64, 128, 256], "recalled": [1.0, 0.98, 0.76]}],
 }
-KINDS = [Fading, Crowding, Softmax, AttentionMap]
+KINDS = [Fading, Crowding, Softmax, AttentionMap, Writer]
 OURS = [kind.name for kind in KINDS]  # drawn here, not by a vendored library
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
 
 
 def example(kind, **state):
+    if kind is Writer:
+        return Writer(random_gpt(), **state)
     return kind(curves=CURVES[kind], **state) if kind in CURVES else kind(**state)
 
 
@@ -486,7 +490,8 @@ def test_a_curve_below_the_chart_has_no_line():
 
 def test_names_are_the_modules():
     names = bundle.names()
-    assert names == sorted(names) and set(OURS) <= set(names) and "figure" not in names
+    assert names == sorted(names) and set(OURS) <= set(names)
+    assert not set(bundle.SHARED) & set(names)
 
 
 def test_classic_script_is_no_module_and_makes_no_code():

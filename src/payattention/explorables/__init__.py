@@ -1,6 +1,7 @@
 """Figures that a reader can play with: in Jupyter, in Colab, and on a page with no kernel.
 
-Each is a class here, a module ``<name>.mjs`` beside it, and shared drawing in ``figure.mjs``.
+Each is a class here, a module ``<name>.mjs`` beside it, and what they share in
+``figure.mjs`` and ``decoder.mjs``.
 ``bundle`` turns the modules into what Jupyter loads and what a static page loads.
 """
 
@@ -10,6 +11,7 @@ from payattention.explorables.crowding import Crowding
 from payattention.explorables.explorable import Explorable
 from payattention.explorables.fading import Fading
 from payattention.explorables.softmax import Softmax
+from payattention.explorables.writer import Writer
 
 __all__ = [
     "AttentionMap",
@@ -20,4 +22,5 @@ __all__ = [
     "ModelView",
     "NeuronView",
     "Softmax",
+    "Writer",
 ]

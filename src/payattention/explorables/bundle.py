@@ -1,22 +1,30 @@
 """JavaScript and CSS of the explorables, put together from their sources.
 
 Each figure is one ES module, ``<name>.mjs``, that may import from the shared
-``figure.mjs`` and from nothing else. Jupyter and Colab load the module itself;
-a static page loads a classic script made from it, because a browser refuses
-modules from ``file://``. Both are made by text alone: the sources keep every
-``import`` and ``export`` at the start of a line, in the few forms named here.
+``figure.mjs`` and ``decoder.mjs`` and from nothing else. Jupyter and Colab load
+the module itself; a static page loads a classic script made from it, because a
+browser refuses modules from ``file://``. Both are made by text alone: the sources
+keep every ``import`` and ``export`` at the start of a line, in the few forms named here.
 
 A script that is not ours stands unchanged in ``vendor/``. The line
 ``const chart = vendored("chart/chart.js", "window");`` makes a function of it, whose
 parameters take the place of what such a script looks for on a page.
+
+Bytes that a page loads when a reader asks for them, the weights of a model, travel as
+classic scripts too: `parts` cuts them, `part_scripts` wraps each part in base 64.
 """
 
+import base64
+import hashlib
 import json
 import re
 from importlib import resources
 from importlib.resources.abc import Traversable
 
-_IMPORT = re.compile(r'^import \{[^}]*\} from "\./figure\.mjs";\n', re.MULTILINE)
+SHARED = ("figure", "decoder")
+PART_BYTES = 240_000  # a multiple of 3, so that no base 64 ends in padding but the last
+
+_IMPORT = re.compile(rf'^import \{{[^}}]*\}} from "\./({"|".join(SHARED)})\.mjs";\n', re.MULTILINE)
 _DEFAULT = re.compile(r"^export default \{ render \};\n", re.MULTILINE)
 _NAMED = re.compile(r"^export (?=(?:async )?(?:function|const|class)\b)", re.MULTILINE)
 _EXPORTED = re.compile(r"^export (?:async )?(?:function|const|class) (\w+)", re.MULTILINE)
@@ -31,7 +39,7 @@ def _folder() -> Traversable:
 def names() -> list[str]:
     """Names of all explorables, in alphabetical order."""
     modules = (path.name for path in _folder().iterdir() if path.name.endswith(".mjs"))
-    return sorted(name.removesuffix(".mjs") for name in modules if name != "figure.mjs")
+    return sorted({name.removesuffix(".mjs") for name in modules} - set(SHARED))
 
 
 def _source(name: str) -> str:
@@ -40,12 +48,11 @@ def _source(name: str) -> str:
     return _folder().joinpath(f"{name}.mjs").read_text(encoding="utf-8")
 
 
-def _figure() -> str:
-    return _folder().joinpath("figure.mjs").read_text(encoding="utf-8")
-
-
-def _shared() -> str:
-    return _NAMED.sub("", _figure())
+def _shared(module: str) -> str:
+    """What the module imports from, as it is written: all of it, in the order of `SHARED`."""
+    wanted = set(_IMPORT.findall(module))
+    paths = [_folder().joinpath(f"{name}.mjs") for name in SHARED if name in wanted]
+    return "\n".join(path.read_text(encoding="utf-8") for path in paths)
 
 
 def vendored(path: str) -> str:
@@ -67,7 +74,8 @@ def esm(name: str) -> str:
 
     Raises ValueError for a name that is no explorable.
     """
-    return _shared() + "\n" + _with_vendored(_IMPORT.sub("", _source(name)))
+    module = _source(name)
+    return _NAMED.sub("", _shared(module)) + "\n" + _with_vendored(_IMPORT.sub("", module))
 
 
 def classic_script(name: str) -> str:
@@ -81,20 +89,47 @@ def classic_script(name: str) -> str:
     imports or exports in a form that this translation does not know.
     """
     module = _source(name)
-    exported = ["render", *_EXPORTED.findall(_figure() + module)]
+    shared = _shared(module)
+    exported = ["render", *_EXPORTED.findall(shared + module)]
     body, defaults = _DEFAULT.subn("", _NAMED.sub("", _IMPORT.sub("", module)))
-    script = _shared() + "\n" + body
+    script = _NAMED.sub("", shared) + "\n" + body
     left_over = _LEFT_OVER.findall(script)
     if defaults != 1 or left_over:
         raise ValueError(
             f"{name}.mjs: expected one 'export default {{ render }};' and imports from "
-            f"./figure.mjs alone; could not translate {left_over or 'the default export'}"
+            f"the shared modules alone; could not translate {left_over or 'the default export'}"
         )
     return (
         f'(() => {{\n"use strict";\n{_with_vendored(script)}\n'
         f"(window.payattentionExplorables ??= {{}})[{json.dumps(name)}] = "
         f"{{ {', '.join(exported)} }};\n}})();\n"
     )
+
+
+def parts(content: bytes) -> list[bytes]:
+    """The bytes, cut so that a reader sees them arrive."""
+    return [content[at : at + PART_BYTES] for at in range(0, len(content), PART_BYTES)]
+
+
+def part_name(content: bytes, *, name: str) -> str:
+    """The name with some letters that change with the bytes, so that no browser keeps old ones."""
+    return f"{name}-{hashlib.sha256(content).hexdigest()[:8]}"
+
+
+def part_scripts(content: bytes, *, name: str) -> dict[str, str]:
+    """A classic script for each part, by its path below a folder.
+
+    Each sets ``window.payattentionParts[path]`` to its part in base 64.
+
+    >>> part_scripts(b"abc", name="gpt")
+    {'gpt-ba7816bf/0.js': '(window.payattentionParts ??= {})["gpt-ba7816bf/0.js"] = "YWJj";\\n'}
+    """
+    scripts = {}
+    for place, part in enumerate(parts(content)):
+        path = f"{part_name(content, name=name)}/{place}.js"
+        text = base64.b64encode(part).decode("ascii")
+        scripts[path] = f'(window.payattentionParts ??= {{}})["{path}"] = "{text}";\n'
+    return scripts
 
 
 def static_model() -> str:

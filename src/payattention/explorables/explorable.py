@@ -24,8 +24,9 @@ from payattention.explorables import bundle
 class Explorable(anywidget.AnyWidget):
     """The figure ``name.mjs``, its state, its still picture and its findings.
 
-    A subclass sets ``name`` and says what is seen: ``picture``, ``findings``
-    and ``data``. ``title`` and ``alt`` say in words what the figure shows.
+    A subclass sets ``name`` and says what is seen: ``picture``, ``findings``,
+    ``data``, and perhaps ``examples``. ``title`` and ``alt`` say in words what
+    the figure shows.
     """
 
     name = ""
@@ -56,6 +57,10 @@ class Explorable(anywidget.AnyWidget):
         """The numbers that the figure draws, one record a row."""
         raise NotImplementedError
 
+    def examples(self) -> str:
+        """HTML of what else is seen where no script runs, between picture and findings."""
+        return ""
+
     def static_state(self) -> dict:
         """The public state, as the static page's model holds it."""
         own = set(self.trait_names(sync=True)) - set(anywidget.AnyWidget.class_trait_names())
@@ -72,7 +77,7 @@ class Explorable(anywidget.AnyWidget):
             f'<script type="application/json">{state}</script>\n'
             f'<div class="explorable-fallback">\n'
             f'<p class="explorable-title">{html.escape(self.title)}</p>\n'
-            f"{self.picture()}\n"
+            f"{self.picture()}\n{self.examples()}\n"
             f'<ul class="explorable-findings">{findings}</ul>\n'
             f'<p class="explorable-data"><a download="{self.name}.csv" '
             f'href="{data_url(self.table)}">The figure’s data (CSV)</a></p>\n'

@@ -1,4 +1,4 @@
-"""Still pictures of the explorables, in the book's colours: line charts, heat maps, as SVG."""
+"""Still pictures of the explorables, in the book's colours: charts, heat maps, inked text."""
 
 import html
 import math
@@ -11,6 +11,8 @@ WIDTH, HEIGHT = 480, 290
 LEFT, RIGHT, TOP, BOTTOM = 70, WIDTH - 66, 32, HEIGHT - 46  # names may stand in the margin
 LETTER, ROW = 7.2, 15  # about what a letter and a row of text take
 CELL = 22  # side of a heat map's square
+NARROW, ROW_OF_BARS = 360, 20
+LETTER_CELL, LETTER_ROW = 20, 28  # width and height of a letter of an inked text
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,49 @@ def heat_map(
             f'stroke="{colour("ink")}" stroke-width="1.5"/>'
         )
     return _svg(parts, math.ceil(edge + side + 2), math.ceil(top + side + 2), alt)
+
+
+def bars_and_letters(
+    bars: Sequence[tuple[str, float]],
+    letters: Sequence[tuple[str, float]],
+    *,
+    marked: int,
+    above: tuple[str, str],
+    alt: str,
+) -> str:
+    """An SVG of bars, each (name, share), over a text, each (letter, ink between 0 and 1).
+
+    `above` are the words above the two; the letter `marked` is framed.
+    """
+    edge = 12 + LETTER * max(len(name) for name, _ in bars)
+    room = NARROW - edge - 60  # for a bar of 1, and a share beside it
+    parts = [_text(above[0], 0, 13)]
+    for row, (name, share) in enumerate(bars):
+        middle = 32 + ROW_OF_BARS * row
+        length = max(room * share, 1)
+        parts.append(_text(name, edge - 8, middle + 4.5, idea="ink", anchor="end"))
+        parts.append(
+            f'<rect x="{edge:.1f}" y="{middle - 6}" width="{length:.1f}" height="12" '
+            f'fill="{colour("muted")}"/>'
+        )
+        parts.append(_text(f"{100 * share:.0f} %", edge + length + 6, middle + 4.5))
+    top = 32 + ROW_OF_BARS * len(bars) + 14
+    parts.append(_text(above[1], 0, top))
+    in_a_row = NARROW // LETTER_CELL
+    for i, (letter, ink) in enumerate(letters):
+        x, y = LETTER_CELL * (i % in_a_row), top + 10 + LETTER_ROW * (i // in_a_row)
+        size = f'x="{x + 1}" y="{y + 1}" width="{LETTER_CELL - 2}" height="{LETTER_ROW - 4}"'
+        parts.append(
+            # half the ink at most, so that the letter stays readable
+            f'<rect {size} fill="{colour("attention")}" fill-opacity="{0.5 * ink**0.7:.3f}"/>'
+        )
+        if i == marked:
+            frame = f'stroke="{colour("ink")}" stroke-width="2"'
+            parts.append(f'<rect {size} fill="none" {frame}/>')
+        middle = x + LETTER_CELL / 2
+        parts.append(_text(letter, middle, y + LETTER_ROW / 2 + 3, idea="ink", anchor="middle"))
+    rows = math.ceil(len(letters) / in_a_row)
+    return _svg(parts, NARROW, top + 10 + LETTER_ROW * rows, alt)
 
 
 def _svg(parts: Sequence[str], width: int, height: int, alt: str) -> str:
