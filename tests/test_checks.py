@@ -1,19 +1,24 @@
 """Checks of exercises: right answers pass, and each wrong one is told what is wrong with it."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import cross_entropy, scaled_dot_product_attention
 
-from payattention import associative_memory, attention, checks, positions
+from payattention import associative_memory, attention, checks, generation, positions
 from payattention.checks.check import Check, Mistake, difference
+from payattention.cost import parameters
+from payattention.shape import GPT2_SMALL, gpt
 
 sigmoid, tanh = torch.sigmoid, torch.tanh
 ALL = ["gru_step", "half_life", "receptive_field", "combine", "recall_from_state", "kv_cache_bytes"]
 ALL += ["soft_lookup", "causal_attention", "pairs", "score_spread", "attention_parameters"]
 ALL += ["where_to_look", "rotate_pair", "interpolated"]
+ALL += ["pre_norm_block", "count_parameters", "continued_attention", "kv_cache_step", "top_p"]
+ALL += ["masked_loss"]
 
 
 @pytest.fixture(autouse=True)
@@ -91,6 +96,82 @@ def turned_by_matrix(x, y, position, frequency):
     return tuple(np.array([[cos, -sin], [sin, cos]]) @ [x, y])
 
 
+def pre_norm_written_out(block, x):
+    def normed(norm, x):
+        centred = x - x.mean(-1, keepdim=True)
+        return centred / (centred.var(-1, keepdim=True, correction=0) + 1e-5) ** 0.5 * norm.weight
+
+    x = x + block.attention(normed(block.norm, x) + block.norm.bias, mask="causal")
+    return x + block.mlp(normed(block.mlp_norm, x) + block.mlp_norm.bias)
+
+
+def parameters_by_map(config):
+    d, wide = config["d_model"], config["d_ff"]
+    maps = [(d, d)] * 4 + [(d, wide), (wide, d)]
+    block = sum(read * given + given for read, given in maps) + 2 * (d + d)
+    return config["vocab"] * d + config["context"] * d + config["layers"] * block + d + d
+
+
+def continued_row_by_row(queries, keys, values):
+    kept = len(keys) - len(queries)
+    sees = enumerate(queries, start=kept + 1)
+    return torch.stack([lookup_by_loop(query, keys[:n], values[:n]) for n, query in sees])
+
+
+def queries_keys_values(layer, x):
+    maps = layer.queries, layer.keys, layer.values
+    return [attention.split_heads(one(x), layer.heads) for one in maps]
+
+
+def behind(layer, mixed):
+    return layer.output(attention.join_heads(mixed))
+
+
+def step_by_fused_kernel(layer, x, kept):
+    q, k, v = queries_keys_values(layer, x)
+    if kept:
+        k, v = torch.cat([kept["k"], k], dim=2), torch.cat([kept["v"], v], dim=2)
+    return behind(layer, scaled_dot_product_attention(q, k, v)), {"k": k, "v": v}
+
+
+def step_by_list(layer, x, kept):
+    q, k, v = queries_keys_values(layer, x)
+    kept = [*(kept or []), (k, v)]
+    keys, values = (torch.cat(one, dim=2) for one in zip(*kept, strict=True))
+    return behind(layer, attention.attend(q, keys, values)), kept
+
+
+def step_by_library(layer, x, kept):
+    kept = kept or attention.KeysAndValues()
+    return layer(x, mask="causal", kept=kept), kept
+
+
+def step_by_weights(layer, x, kept):
+    maps = layer.queries, layer.keys, layer.values
+    q, k, v = (attention.split_heads(x @ one.weight.T + one.bias, layer.heads) for one in maps)
+    kept = [*(kept or []), (k, v)]
+    keys, values = (torch.cat(one, dim=2) for one in zip(*kept, strict=True))
+    return behind(layer, attention.attend(q, keys, values)), kept
+
+
+def top_p_by_loop(probabilities, share):
+    left, total = [0.0] * len(probabilities), 0.0
+    for token in sorted(range(len(left)), key=lambda token: -probabilities[token]):
+        if total >= share:
+            break
+        left[token] = float(probabilities[token])
+        total += left[token]
+    return [one / total for one in left]
+
+
+def masked_loss_by_loop(logits, ids, hidden):
+    losses = [
+        -math.log(logits[row, place].softmax(-1)[ids[row, place]])
+        for row, place in hidden.nonzero().tolist()
+    ]
+    return sum(losses) / len(losses)
+
+
 RIGHT = [
     ("gru_step", gru),
     ("gru_step", gru_by_torch),
@@ -119,6 +200,24 @@ RIGHT = [
     ("where_to_look", look_by_going_back),
     ("rotate_pair", turned_by_matrix),
     ("interpolated", lambda position, trained, wanted: position / (wanted / trained)),
+    ("pre_norm_block", pre_norm_written_out),
+    ("count_parameters", parameters_by_map),
+    ("continued_attention", continued_row_by_row),
+    (
+        "continued_attention",
+        lambda q, k, v: hidden(q, k, torch.ones(len(q), len(k)).tril(len(k) - len(q)) > 0) @ v,
+    ),
+    ("kv_cache_step", step_by_fused_kernel),
+    ("kv_cache_step", step_by_list),
+    ("kv_cache_step", step_by_library),
+    ("kv_cache_step", step_by_weights),
+    ("top_p", top_p_by_loop),
+    ("masked_loss", masked_loss_by_loop),
+    ("masked_loss", lambda logits, ids, hidden: cross_entropy(logits[hidden], ids[hidden])),
+    (
+        "masked_loss",
+        lambda logits, ids, hidden: cross_entropy(logits.mT, ids.where(hidden, -100)),
+    ),
 ]
 
 
@@ -184,6 +283,90 @@ def test_interpolated_positions_are_those_of_a_squeezed_rotary():
     place = checks.interpolated.solution(16, trained, wanted)
     assert place == 4
     torch.testing.assert_close(squeezed[16:17], positions.Rotary()(vector, start=int(place)))
+
+
+def test_the_counted_parameters_are_published_ones():
+    """GPT-2: 124,439,808, in a checkpoint; and those of a shape, which test_shape.py builds."""
+    for (config,) in checks.count_parameters.cases:
+        names = ("layers", "d_model", "d_ff", "vocab", "context")
+        assert tuple(config) == names
+        shape = replace(gpt(1, config["d_model"], 1, context=config["context"]), **config)
+        counted = checks.count_parameters.solution(config)
+        assert counted == sum(parameters.decoder(shape).values())
+    small = {name: getattr(GPT2_SMALL, name) for name in names}
+    assert checks.count_parameters.solution(small) == 124_439_808
+    without = checks.count_parameters.mistakes["no_biases_at_all"]
+    assert without.answer(small) == 124_337_664 and "124,337,664" in without.says
+
+
+def test_a_cached_step_gives_what_the_layer_gives():
+    for layer, text in checks.kv_cache_step.cases:
+        for fused in (True, False):
+            layer.fused, kept, outputs = fused, None, []
+            for x in text.split(1, dim=1):
+                output, kept = checks.kv_cache_step.solution(layer, x, kept)
+                outputs.append(output)
+            torch.testing.assert_close(
+                torch.cat(outputs, dim=1), layer(text, mask="causal"), atol=1e-5, rtol=1e-5
+            )
+        layer.fused = True
+
+
+def test_work_that_is_done_again_is_told():
+    """Right outputs are not enough; work in vain that does not grow is no fault of the cache."""
+    check = checks.kv_cache_step
+    outputs, said = check._use(step_by_list, *check.cases[1])
+    assert outputs.shape == (2, 13, 15) and said == "each token mapped once"
+    text = check(step_of_keys_again).text
+    assert "layer, a MultiHeadAttention, text of shape (2, 7, 10)" in text
+    assert (
+        "Value 2 of 2: Expected 'each token mapped once', got 'earlier tokens mapped again'" in text
+    )
+
+    def twice(layer, x, kept):
+        step_by_list(layer, x, kept)
+        return step_by_list(layer, x, kept)
+
+    assert check(twice)
+
+
+def test_a_step_without_a_pair_is_told_so():
+    check = checks.kv_cache_step
+    assert "does it end with a return?" in check(lambda layer, x, kept: None).text
+    assert "Expected 2 values, got a tensor of shape" in check(lambda layer, x, kept: x).text
+    broken = check(lambda layer, x, kept: (layer.keys(x).nothing, kept)).text
+    assert "raised AttributeError" in broken and "layer.keys(x).nothing" in broken
+
+
+def test_weights_and_configs_may_not_be_changed():
+    def zeroing(block, x):
+        y = pre_norm_written_out(block, x)
+        block.mlp.widen.weight.zero_()
+        return y
+
+    assert "changed its argument block in place" in checks.pre_norm_block(zeroing).text
+
+    def popping(config):
+        return parameters_by_map(config) + 0 * config.pop("layers")
+
+    assert "changed its argument config in place" in checks.count_parameters(popping).text
+    assert difference({"a": 1}, {"a": 2}) and difference({"a": 1}, {"b": 1})
+    assert difference({"a": 1}, {"a": 1}) is None and difference({"a": 1}, 1)
+
+
+def test_gaps_are_unlike_from_text_to_text():
+    for _, ids, hidden in checks.masked_loss.cases:
+        counts = hidden.sum(dim=1)
+        assert counts.min() >= 1 and len(set(counts.tolist())) > 1
+        assert ids.shape == hidden.shape
+
+
+def test_top_p_is_what_the_sampler_does():
+    for probabilities, share in checks.top_p.cases:
+        row = generation.Sampler(top_p=share).probabilities(probabilities.log()[None])
+        torch.testing.assert_close(
+            torch.tensor(top_p_by_loop(probabilities, share))[None], row, atol=1e-6, rtol=1e-5
+        )
 
 
 # Wrong answers, as readers write them
@@ -282,6 +465,112 @@ def without_reset(x, s, h, _):
 def sigmoid_candidate(x, s, h, _):
     z = sigmoid(x[1] + s[1])
     return z * h + (1 - z) * sigmoid(x[2] + sigmoid(x[0] + s[0]) * s[2])
+
+
+def block_by(attend, feed):
+    return lambda block, x: feed(block, attend(block, x))
+
+
+def add_attention(block, x):
+    return x + block.attention(block.norm(x), mask="causal")
+
+
+def add_mlp(block, x):
+    return x + block.mlp(block.mlp_norm(x))
+
+
+def add_attention_to_normalised(block, x):
+    return block.norm(x) + block.attention(block.norm(x), mask="causal")
+
+
+def add_mlp_to_normalised(block, x):
+    return block.mlp_norm(x) + block.mlp(block.mlp_norm(x))
+
+
+def sizes(config):
+    return [config[name] for name in ("layers", "d_model", "d_ff", "vocab", "context")]
+
+
+def less(missing):
+    """The right number of parameters, and less by what is missing."""
+    return lambda config: parameters_by_map(config) - missing(*sizes(config))
+
+
+def seen(see):
+    """Attention of rows to columns where `see` of both, and of what was kept, is true."""
+
+    def answer(q, k, v):
+        rows, columns = torch.arange(len(q))[:, None], torch.arange(len(k))
+        return hidden(q, k, see(rows, columns, len(k) - len(q)) & (rows + columns >= 0)) @ v
+
+    return answer
+
+
+def step_by(mix, *, keep=lambda old, new: [*old, new], see=lambda kept, new: [*kept, new]):
+    """A step that keeps a list with the key and value of each token."""
+
+    def step(layer, x, kept):
+        q, k, v = queries_keys_values(layer, x)
+        looks = see(kept or [], (k, v))
+        keys, values = (torch.cat(one, dim=2) for one in zip(*looks, strict=True))
+        return behind(layer, mix(q, keys, values)), keep(kept or [], (k, v))
+
+    return step
+
+
+def step_without_new(layer, x, kept):
+    output, longer = step_by_list(layer, x, kept)
+    return output, kept or longer
+
+
+def step_of_one_head(layer, x, kept):
+    kept = [*(kept or []), (layer.keys(x), layer.values(x))]
+    keys, values = (torch.cat(one, dim=1) for one in zip(*kept, strict=True))
+    return layer.output(attention.attend(layer.queries(x), keys, values)), kept
+
+
+def step_without_output(layer, x, kept):
+    q, k, v = queries_keys_values(layer, x)
+    kept = [*(kept or []), (k, v)]
+    keys, values = (torch.cat(one, dim=2) for one in zip(*kept, strict=True))
+    return attention.join_heads(attention.attend(q, keys, values)), kept
+
+
+def step_of_all_again(layer, x, kept):
+    text = torch.cat([*(kept or []), x], dim=1)
+    q, k, v = queries_keys_values(layer, text)
+    mixed = behind(layer, attention.attend(q, k, v, "causal"))
+    return mixed[:, -1:], list(text.split(1, dim=1))
+
+
+def step_of_keys_again(layer, x, kept):
+    text = torch.cat([*(kept or []), x], dim=1)
+    q = queries_keys_values(layer, x)[0]
+    k, v = (attention.split_heads(one(text), layer.heads) for one in (layer.keys, layer.values))
+    return behind(layer, attention.attend(q, k, v)), list(text.split(1, dim=1))
+
+
+def by_rank(probabilities, stays):
+    """Each token's probability where `stays`, of what the likelier have and of its own."""
+    left = torch.zeros_like(probabilities)
+    total = 0.0
+    for token in sorted(range(len(left)), key=lambda token: -probabilities[token]):
+        own = float(probabilities[token])
+        left[token] = own if stays(total, own) else 0.0
+        total += own
+    return left
+
+
+def share_out(left):
+    return left / left.sum()
+
+
+def nucleus(probabilities, share):
+    return by_rank(probabilities, lambda before, own: before < share)
+
+
+def losses(logits, ids):
+    return -logits.log_softmax(dim=-1).gather(-1, ids[..., None])[..., 0]
 
 
 WRONG = [
@@ -419,6 +708,180 @@ WRONG = [
     ("interpolated", "only_beyond", lambda p, n, m: p * n / m if p >= n else p),
     ("interpolated", "shifted", lambda p, n, m: p + n - m),
     ("interpolated", "unchanged", lambda p, n, m: p),
+    (
+        "pre_norm_block",
+        "adds_to_normalised",
+        block_by(add_attention_to_normalised, add_mlp_to_normalised),
+    ),
+    (
+        "pre_norm_block",
+        "first_adds_to_normalised",
+        block_by(add_attention_to_normalised, add_mlp),
+    ),
+    (
+        "pre_norm_block",
+        "second_adds_to_normalised",
+        block_by(add_attention, add_mlp_to_normalised),
+    ),
+    (
+        "pre_norm_block",
+        "post_norm",
+        block_by(
+            lambda b, x: b.norm(b.attention(x, mask="causal") + x),
+            lambda b, x: b.mlp_norm(b.mlp(x) + x),
+        ),
+    ),
+    ("pre_norm_block", "side_by_side", lambda b, x: add_attention(b, x) + add_mlp(b, x) - x),
+    (
+        "pre_norm_block",
+        "nothing_added",
+        lambda b, x: b.mlp(b.mlp_norm(b.attention(b.norm(x), mask="causal"))),
+    ),
+    (
+        "pre_norm_block",
+        "no_norm",
+        block_by(lambda b, x: b.attention(x, mask="causal") + x, lambda b, x: b.mlp(x) + x),
+    ),
+    (
+        "pre_norm_block",
+        "norms_swapped",
+        block_by(
+            lambda b, x: b.attention(b.mlp_norm(x), mask="causal") + x,
+            lambda b, x: b.mlp(b.norm(x)) + x,
+        ),
+    ),
+    (
+        "pre_norm_block",
+        "same_norm_twice",
+        block_by(add_attention, lambda b, x: b.mlp(b.norm(x)) + x),
+    ),
+    (
+        "pre_norm_block",
+        "no_mask",
+        block_by(lambda b, x: b.attention(b.norm(x)) + x, add_mlp),
+    ),
+    ("count_parameters", "no_biases", less(lambda n, d, wide, v, c: n * (5 * d + wide))),
+    (
+        "count_parameters",
+        "no_biases_at_all",
+        less(lambda n, d, wide, v, c: n * (7 * d + wide) + d),
+    ),
+    ("count_parameters", "norms_without_biases", less(lambda n, d, wide, v, c: (2 * n + 1) * d)),
+    ("count_parameters", "no_norms", less(lambda n, d, wide, v, c: 2 * (2 * n + 1) * d)),
+    ("count_parameters", "one_norm", less(lambda n, d, wide, v, c: 2 * n * d)),
+    ("count_parameters", "no_final_norm", less(lambda n, d, wide, v, c: 2 * d)),
+    ("count_parameters", "output_twice", less(lambda n, d, wide, v, c: -v * d)),
+    ("count_parameters", "no_positions", less(lambda n, d, wide, v, c: c * d)),
+    ("count_parameters", "no_output_map", less(lambda n, d, wide, v, c: n * (d * d + d))),
+    (
+        "count_parameters",
+        "four_times_as_wide",
+        lambda config: parameters_by_map(config | {"d_ff": 4 * config["d_model"]}),
+    ),
+    ("count_parameters", "one_block", lambda config: parameters_by_map(config | {"layers": 1})),
+    ("count_parameters", "rule_of_thumb", lambda c: 12 * c["d_model"] ** 2 * c["layers"]),
+    ("continued_attention", "first_columns", seen(lambda row, column, kept: column <= row)),
+    ("continued_attention", "no_mask", lambda q, k, v: scores(q, k).softmax(-1) @ v),
+    ("continued_attention", "not_itself", seen(lambda row, column, kept: column < row + kept)),
+    (
+        "continued_attention",
+        "sees_the_next",
+        seen(lambda row, column, kept: column <= row + kept + 1),
+    ),
+    ("continued_attention", "other_way", seen(lambda row, column, kept: column <= row - kept)),
+    (
+        "continued_attention",
+        "only_new",
+        lambda q, k, v: causal_by_loop(q, k[-len(q) :], v[-len(q) :]),
+    ),
+    ("continued_attention", "only_kept", seen(lambda row, column, kept: column < kept)),
+    (
+        "continued_attention",
+        "masked_after",
+        lambda q, k, v: scores(q, k).softmax(1).tril(len(k) - len(q)) @ v,
+    ),
+    (
+        "continued_attention",
+        "no_root",
+        lambda q, k, v: continued_row_by_row(q * q.shape[1] ** 0.5, k, v),
+    ),
+    ("kv_cache_step", "mapped_again", step_of_all_again),
+    ("kv_cache_step", "mapped_again", step_of_keys_again),
+    ("kv_cache_step", "nothing_kept", step_by(attention.attend, keep=lambda old, new: [])),
+    (
+        "kv_cache_step",
+        "only_the_last_kept",
+        step_by(attention.attend, keep=lambda old, new: [new]),
+    ),
+    (
+        "kv_cache_step",
+        "not_itself",
+        step_by(attention.attend, see=lambda kept, new: kept or [new]),
+    ),
+    ("kv_cache_step", "no_new_kept", step_without_new),
+    ("kv_cache_step", "whole_width", step_of_one_head),
+    ("kv_cache_step", "no_output", step_without_output),
+    (
+        "kv_cache_step",
+        "no_root",
+        step_by(lambda q, k, v: scaled_dot_product_attention(q, k, v, scale=1.0)),
+    ),
+    ("top_p", "not_renormalised", nucleus),
+    (
+        "top_p",
+        "stops_short",
+        lambda p, share: share_out(by_rank(p, lambda before, own: before + own <= share)),
+    ),
+    (
+        "top_p",
+        "one_too_many",
+        lambda p, share: share_out(by_rank(p, lambda before, own: before <= share)),
+    ),
+    (
+        "top_p",
+        "left_in_order",
+        lambda p, share: share_out(nucleus(p, share)).sort(descending=True).values,
+    ),
+    (
+        "top_p",
+        "unsorted",
+        lambda p, share: share_out(torch.where(p.cumsum(0) - p < share, p, torch.zeros(()))),
+    ),
+    (
+        "top_p",
+        "least_likely",
+        lambda p, share: share_out(
+            torch.stack([one if p[p < one].sum() < share else 0 * one for one in p])
+        ),
+    ),
+    ("top_p", "own_share", lambda p, share: share_out(torch.where(p < 1 - share, 0.0, p))),
+    ("top_p", "softmax_again", lambda p, share: nucleus(p, share).softmax(-1)),
+    ("top_p", "mask_only", lambda p, share: nucleus(p, share) > 0),
+    ("masked_loss", "every_place", lambda x, ids, gaps: losses(x, ids).mean()),
+    ("masked_loss", "visible_places", lambda x, ids, gaps: losses(x, ids)[gaps == 0].mean()),
+    ("masked_loss", "summed", lambda x, ids, gaps: sum(losses(x, ids)[gaps])),
+    (
+        "masked_loss",
+        "over_all_places",
+        lambda x, ids, gaps: losses(x, ids)[gaps].sum() / ids.numel(),
+    ),
+    (
+        "masked_loss",
+        "row_by_row",
+        lambda x, ids, gaps: ((losses(x, ids) * gaps).sum(1) / gaps.sum(1)).mean(),
+    ),
+    (
+        "masked_loss",
+        "next_token",
+        lambda x, ids, gaps: losses(x[:, :-1], ids[:, 1:])[gaps[:, 1:]].mean(),
+    ),
+    (
+        "masked_loss",
+        "softmax_twice",
+        lambda x, ids, gaps: cross_entropy(x[gaps].softmax(-1), ids[gaps]),
+    ),
+    ("masked_loss", "no_minus", lambda x, ids, gaps: -losses(x, ids)[gaps].mean()),
+    ("masked_loss", "bits", lambda x, ids, gaps: losses(x, ids)[gaps].mean() / math.log(2)),
 ]
 
 
@@ -501,6 +964,9 @@ def test_reports_a_wrong_number_of_parameters():
 
 def test_reports_a_missing_return():
     assert "does it end with a return?" in checks.half_life(lambda gate: None).text
+    expected = checks.masked_loss.solution(*checks.masked_loss.cases[0]).item()
+    said = checks.masked_loss(lambda logits, ids, hidden: None).text
+    assert f"Expected {expected:.6g}, but your function returned nothing (None)" in said
 
 
 def test_none_is_right_where_none_is_expected():

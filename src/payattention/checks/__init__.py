@@ -22,6 +22,14 @@ from payattention.checks.recurrence import (
     recall_from_state,
     receptive_field,
 )
+from payattention.checks.transformer import (
+    continued_attention,
+    count_parameters,
+    kv_cache_step,
+    masked_loss,
+    pre_norm_block,
+    top_p,
+)
 
 __all__ = [
     "Check",
@@ -30,15 +38,21 @@ __all__ = [
     "attention_parameters",
     "causal_attention",
     "combine",
+    "continued_attention",
+    "count_parameters",
     "gru_step",
     "half_life",
     "interpolated",
     "kv_cache_bytes",
+    "kv_cache_step",
+    "masked_loss",
     "pairs",
+    "pre_norm_block",
     "recall_from_state",
     "receptive_field",
     "rotate_pair",
     "score_spread",
     "soft_lookup",
+    "top_p",
     "where_to_look",
 ]

@@ -12,11 +12,12 @@ import math
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 RELATIVE, ABSOLUTE = 1e-5, 1e-6  # float32 added up in another order may differ by so much
 
@@ -72,7 +73,8 @@ class Check:
 
     ``solution`` is right by definition, and its parameters name the arguments. ``cases`` are tuples
     of arguments. ``mistakes`` are known wrong answers by name. ``hints`` are given one after the
-    other while the answer stays wrong.
+    other while the answer stays wrong. Where an answer is not just called, ``use(answer, *case)``
+    puts it to use, and what that gives is compared.
     """
 
     def __init__(
@@ -82,10 +84,13 @@ class Check:
         cases: Sequence[tuple],
         mistakes: dict[str, Mistake],
         hints: Sequence[str],
+        use: Callable | None = None,
     ) -> None:
         self.solution, self.cases = solution, list(cases)
         self.mistakes, self.hints = dict(mistakes), list(hints)
         self.parameters = list(inspect.signature(solution).parameters)
+        self._use = use
+        self._given = list(inspect.signature(use).parameters)[1:] if use else self.parameters
         self._wrong_before = 0
         self.__doc__ = solution.__doc__
 
@@ -98,7 +103,8 @@ class Check:
                 f"expected a function of ({', '.join(self.parameters)}), got {answer!r}; "
                 "give the function itself, without calling it"
             )
-        expected = [Outcome(self.solution(*copy.deepcopy(case))) for case in self.cases]
+        solved = (self._put_to_use(self.solution, copy.deepcopy(case)) for case in self.cases)
+        expected = [Outcome(value) for value in solved]
         got = [self._run(answer, case) for case in self.cases]
         faults = (
             (case, fault)
@@ -131,35 +137,44 @@ class Check:
                 return name
         return None
 
+    def _put_to_use(self, function: Callable, arguments: tuple) -> Any:
+        return self._use(function, *arguments) if self._use else function(*arguments)
+
     def _run(self, function: Callable, case: tuple) -> Outcome:
         arguments = copy.deepcopy(case)
         try:
-            value = function(*arguments)
+            value = self._put_to_use(function, arguments)
         except Exception as error:  # whatever the reader's code raises is reported
             return Outcome(error=error)
         changed = (
             name
-            for name, before, after in zip(self.parameters, case, arguments, strict=True)
+            for name, before, after in zip(self._given, case, arguments, strict=True)
             if difference(before, after) is not None
         )
         return Outcome(value=value, changed=next(changed, None))
 
     def _describe(self, case: tuple) -> str:
-        named = zip(self.parameters, case, strict=True)
+        named = zip(self._given, case, strict=True)
         return ", ".join(f"{name}{_short(value)}" for name, value in named)
 
 
 def difference(expected: Any, got: Any) -> str | None:
     """How ``got`` differs from ``expected``, in words; None when they agree.
 
-    Tensors, arrays and numbers agree within rounding, whatever their type; tuples and lists
-    agree item by item; text and None agree with nothing but themselves.
+    Tensors, arrays and numbers agree within rounding, whatever their type; tuples, lists and dicts
+    agree item by item, modules weight by weight; text and None agree with nothing but themselves.
     """
     if expected is None or isinstance(expected, str):
         same = isinstance(got, type(expected)) and got == expected
         return None if same else f"Expected {_show(expected)}, got {_show(got)}."
     if isinstance(expected, (tuple, list)) and not _numbers(expected):
         return _difference_of_items(expected, got)
+    if isinstance(expected, nn.Module) and isinstance(got, nn.Module):
+        return difference(expected.state_dict(), got.state_dict())
+    if isinstance(expected, dict):
+        if not isinstance(got, dict) or got.keys() != expected.keys():
+            return f"Expected {_show(expected)}, got {_show(got)}."
+        return _difference_of_items(list(expected.values()), [got[key] for key in expected])
     try:
         came = torch.as_tensor(np.array(got) if isinstance(got, (tuple, list)) else got)
         came = came.detach().to(torch.float64)
@@ -210,7 +225,9 @@ def _fault(wanted: Outcome, came: Outcome) -> str | None:
 def _where(error: Exception) -> str:
     """The error, and the line of the reader's own code that led to it."""
     told = f"{type(error).__name__}: {error}"
-    frames = traceback.extract_tb(error.__traceback__)[1:]  # the first one is the check itself
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [Path(frame.filename).parent == Path(__file__).parent for frame in frames]
+    frames = frames[len(ours) - ours[::-1].index(True) :]  # behind the last one of a check
     line = f" (line {frames[0].lineno}: {frames[0].line})" if frames and frames[0].line else ""
     return told + line
 
@@ -220,6 +237,8 @@ def _numbers(items: Sequence) -> bool:
 
 
 def _short(value: Any) -> str:
+    if isinstance(value, nn.Module):
+        return f", a {type(value).__name__}"
     return f" of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f" = {_show(value)}"
 
 
@@ -232,8 +251,8 @@ def _show(value: Any) -> str:
         return f"{value:,.0f}" if value.is_integer() and math.isfinite(value) else f"{value:.6g}"
     if isinstance(value, int):
         return f"{value:,}"
-    if isinstance(value, Tensor) and value.ndim:
-        return f"a tensor of shape {tuple(value.shape)}"
+    if isinstance(value, Tensor):
+        return f"a tensor of shape {tuple(value.shape)}" if value.ndim else _show(value.item())
     if isinstance(value, tuple):
         return "(" + ", ".join(map(_show, value)) + ")"
     text = repr(value)
