@@ -113,6 +113,44 @@ class TestBatches:
             data.language_batches("test", **arguments)
 
 
+class TestMaskedBatches:
+    def test_gaps_hide_characters_of_the_text_and_nothing_else(self):
+        draw = data.masked_batches("test", batch=5, context=13, hidden=0.4)
+        blanked, ids, where = draw(torch.Generator().manual_seed(3))
+        assert blanked.shape == ids.shape == where.shape == (5, 13)
+        assert where.sum(dim=1).tolist() == [5] * 5
+        assert (blanked[where] == data.MASK).all() and (ids < data.MASK).all()
+        assert torch.equal(blanked[~where], ids[~where])
+        for row in ids:
+            assert data.decode(row) in data.shakespeare("test")
+
+    def test_mask_is_a_number_that_no_character_has(self):
+        with pytest.raises(ValueError, match=f"ids: got {data.MASK}"):
+            data.decode(torch.tensor([data.MASK]))
+
+    def test_every_place_is_hidden_equally_often(self):
+        draw = data.masked_batches("test", batch=7000, context=7, hidden=0.3)
+        where = draw(torch.Generator().manual_seed(0))[2]
+        share = where.float().mean(dim=0)  # 2 of 7; the standard deviation of each is 0.005
+        assert ((share - 2 / 7).abs() < 0.025).all()
+
+    def test_stretches_are_those_without_gaps(self):
+        plain = data.language_batches("test", batch=3, context=11)
+        masked = data.masked_batches("test", batch=3, context=11)
+        ids = [draw(torch.Generator().manual_seed(5)) for draw in (plain, masked)]
+        assert torch.equal(ids[0][0], ids[1][1])
+
+    def test_same_generator_same_gaps(self):
+        draw = data.masked_batches("test", batch=3, context=11)
+        first, again, other = (draw(torch.Generator().manual_seed(seed))[0] for seed in (1, 1, 2))
+        assert torch.equal(first, again) and not torch.equal(first, other)
+
+    @pytest.mark.parametrize("hidden", [0.0, 0.03, -0.5, 1.2])
+    def test_a_share_that_hides_nothing_or_too_much_is_named(self, hidden):
+        with pytest.raises(ValueError, match=f"hidden: got {hidden}; .* 1 to 10 of 10"):
+            data.masked_batches("test", batch=1, context=10, hidden=hidden)
+
+
 def uniform(ids):
     return torch.zeros(*ids.shape, len(VOCABULARY))
 

@@ -39,6 +39,8 @@ FASHION_CLASSES = (
 """What the images of clothes show, in the order of their numbers."""
 CONTEXT = 128
 """Characters that a language model of the book sees at most."""
+MASK = len(VOCABULARY)
+"""What stands for a hidden character; a model that fills gaps knows this number as well."""
 
 
 class Asset(NamedTuple):
@@ -173,6 +175,32 @@ def language_batches(
         return rows[:, :-1], rows[:, 1:]
 
     return draw
+
+
+def masked_batches(
+    split: str = "train", *, batch: int, context: int = CONTEXT, hidden: float = 0.15
+) -> Callable[[torch.Generator], tuple[Tokens, Tokens, Bool[Tensor, "batch tokens"]]]:
+    """A function that draws a batch: stretches with gaps, the same without, and where the gaps are.
+
+    In each stretch the same number of characters, a share ``hidden`` of them, is replaced by
+    ``MASK``, wherever they stand. Otherwise as ``language_batches``.
+    """
+    draw = language_batches(split, batch=batch, context=context)
+    gaps = round(hidden * context)
+    if not 1 <= gaps <= context:
+        raise ValueError(
+            f"hidden: got {hidden}; expected a share that hides 1 to {context} of {context}"
+        )
+
+    def draw_masked(
+        generator: torch.Generator,
+    ) -> tuple[Tokens, Tokens, Bool[Tensor, "batch tokens"]]:
+        ids, _ = draw(generator)
+        places = torch.rand(ids.shape, generator=generator).argsort(dim=1)[:, :gaps]
+        where = torch.zeros_like(ids, dtype=torch.bool).scatter(1, places, True)
+        return ids.masked_fill(where, MASK), ids, where
+
+    return draw_masked
 
 
 def letter_bits(split: str = "validation") -> float:
