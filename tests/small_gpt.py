@@ -22,6 +22,6 @@ def random_gpt(shape: TransformerShape = SMALL, *, seed: int = 0) -> Decoder:
                 if "norm" in name:
                     parameter.add_(0.2 * torch.randn(parameter.shape))
                 else:
-                    louder = {"queries": 4, "keys": 4, "table": 8}
-                    parameter.mul_(next((by for part, by in louder.items() if part in name), 2))
+                    louder = {"queries": 2, "keys": 2, "table": 8}
+                    parameter.mul_(next((by for part, by in louder.items() if part in name), 1))
     return model

@@ -65,7 +65,7 @@ def test_browser_and_library_compute_the_same(shape):
     with torch.no_grad():
         expected = model.following(ids)[0]
         shares = model.attention_weights(ids)[:, 0]
-    assert expected.std() > 0.3 and shares.max() > 0.8  # something to get wrong
+    assert expected.std() > 0.5 and shares[..., -1, :].max() > 0.3  # something to get wrong
     assert logits == pytest.approx(expected.tolist(), abs=1e-5)
     for one, other in zip(rows, shares.flatten(0, 2).tolist(), strict=True):
         assert one == pytest.approx(other[: len(one)], abs=1e-5)
@@ -362,13 +362,13 @@ def test_findings_say_what_the_model_computes():
     assert likely.startswith("After “a⏎of” the likeliest next characters are ")
     for share, i in zip(*shares.topk(3), strict=True):
         one = writer.quoted(data.VOCABULARY[int(i)])
-        assert f"{one} ({100 * share:.0f}\u00a0%)" in likely
+        (said,) = re.findall(rf"{re.escape(one)} \((\d+)\u00a0%\)", likely)
+        assert int(said) / 100 == pytest.approx(share.item(), abs=0.006)  # of rounded weights
     names = ["“a”, 2 before it", "the new line, 1 before it", "itself"]
     first = int(row.argmax())
-    assert looks.startswith(
-        f"In layer 1, head 2, “o” gives {100 * row[first]:.0f}\u00a0% of its attention to "
-        f"{names[first]}"
-    )
+    said = re.match(r"In layer 1, head 2, “o” gives (\d+)\u00a0% of its attention to (.*)", looks)
+    assert int(said[1]) / 100 == pytest.approx(row[first].item(), abs=0.008)
+    assert said[2].startswith(names[first])
 
 
 def test_table_holds_every_chance():

@@ -4,18 +4,12 @@ Most tests open a small page of their own, under the policy of the book's pages;
 chapter that shows the views, as a page and as the exported notebook.
 """
 
-import os
 import re
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
-from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
 import pytest
+from lab import DEADLINE_SECONDS, jupyter_lab, run_first_cell
 
 from extensions import palette_css
 from extensions.security_policy import guard
@@ -28,7 +22,6 @@ AXE = Path(__file__).parent / "vendor" / "axe-core" / "axe.min.js"
 HEAD, MODEL, NEURON, OTHER_HEAD = range(4)
 CHAPTER = "chapters/attention"
 VIEW = re.compile(r"explorables\.(Head|Model|Neuron)View\(")
-DEADLINE_SECONDS = 90
 
 
 @pytest.fixture(scope="module")
@@ -262,44 +255,6 @@ def test_dark_theme_leaves_the_views_white(opened):
 # JupyterLab
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@contextmanager
-def jupyter_lab(folder):
-    """The address of a JupyterLab that serves the folder to this machine alone."""
-    port = free_port()
-    home = {name: str(folder / name.lower()) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR")}
-    home |= {name: str(folder / name.lower()) for name in ("JUPYTER_RUNTIME_DIR", "IPYTHONDIR")}
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"]
-    command += [f"--ServerApp.port={port}", "--ServerApp.ip=127.0.0.1"]
-    command += ["--IdentityProvider.token=", "--ServerApp.password=", f"--notebook-dir={folder}"]
-    command += ["--LabApp.news_url=None", "--LabApp.check_for_updates_class="
-                "jupyterlab.handlers.announcements.NeverCheckForUpdate"]  # fmt: skip
-    address = f"http://127.0.0.1:{port}"
-    log = (folder / "lab.log").open("w")
-    server = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | home)
-    try:
-        end = time.monotonic() + DEADLINE_SECONDS
-        while True:
-            try:
-                urllib.request.urlopen(f"{address}/api/status", timeout=5).close()
-                break
-            except OSError as error:
-                if server.poll() is not None or time.monotonic() > end:
-                    said = (folder / "lab.log").read_text(encoding="utf-8")
-                    raise RuntimeError(f"JupyterLab did not start:\n{said[-2000:]}") from error
-                time.sleep(0.3)
-        yield address
-    finally:
-        server.terminate()
-        server.wait(timeout=20)
-        log.close()
-
-
 def cell_with_views():
     """One cell of what the chapter's exported notebook runs to set up and to show its views."""
     notebook = nbformat.read(ROOT / f"{CHAPTER}.ipynb", as_version=4)
@@ -319,14 +274,7 @@ def test_every_view_is_drawn_in_jupyterlab(visit, tmp_path):
     with jupyter_lab(tmp_path) as address:
         page, log = visit(f"{address}/lab/tree/views.ipynb?reset", awake=False)
         page.set_default_timeout(DEADLINE_SECONDS * 1000)
-        page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
-        prompt = page.locator(".jp-CodeCell .jp-InputPrompt").first
-        while prompt.inner_text() in ("", "[ ]:"):  # a key that comes too early is lost
-            page.locator(".jp-CodeCell .cm-content").first.click()
-            page.keyboard.press("Shift+Enter")
-            page.wait_for_timeout(1000)
-        page.locator(".jp-InputPrompt", has_text="[1]:").wait_for(state="attached")
-        assert page.locator(".jp-OutputArea-output[data-mime-type*=error]").all_inner_texts() == []
+        run_first_cell(page)
         views = page.locator(".explorable-body")
         views.nth(2).scroll_into_view_if_needed()
         views.nth(2).locator("#collapsed line").first.wait_for(state="attached")

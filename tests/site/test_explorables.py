@@ -10,8 +10,17 @@ import re
 from pathlib import Path
 
 import pytest
+from small_gpt import random_gpt
 
-from payattention.explorables import AttentionMap, Crowding, Fading, Softmax, bundle, softmax
+from payattention.explorables import (
+    AttentionMap,
+    Crowding,
+    Fading,
+    Softmax,
+    Writer,
+    bundle,
+    softmax,
+)
 from payattention.explorables.attention_map import on_the_one_before, unpacked
 from payattention.explorables.crowding import attention_numbers, expected_recall
 from payattention.explorables.fading import half_life, remaining
@@ -28,6 +37,7 @@ FIGURES = {
     "crowding": lambda: Crowding(curves=COUNTED),
     "softmax": Softmax,
     "attention_map": AttentionMap,
+    "writer": lambda: Writer(random_gpt()),
 }
 GUESSED = ("fading", "crowding", "softmax")  # that ask before they show
 MARK = {  # what each draws in its idea's colour, once there is something to see
@@ -35,6 +45,7 @@ MARK = {  # what each draws in its idea's colour, once there is something to see
     "crowding": '.explorable-canvas path[stroke="var(--explorable-recurrence)"]',
     "softmax": '.explorable-trio path[stroke="var(--explorable-attention)"]',
     "attention_map": '.explorable-lines path[stroke="var(--explorable-attention)"]',
+    "writer": '.explorable-strips path[stroke="var(--explorable-attention)"]',
 }
 
 

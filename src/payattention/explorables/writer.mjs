@@ -18,7 +18,7 @@ const TEXT = {
   missing: "{path} did not load",
   yours: "Your text:",
   met: "The model knows {many} characters: those of Shakespeare’s plays.",
-  unmet: "The model has never met {characters}; it skips that.",
+  unmet: "The model has never met these and skips them: {characters}",
   one: "One character",
   on: "Write on",
   stop: "Stop",
@@ -392,7 +392,7 @@ function render({ model, el }) {
 
   const read = () => {
     const { ids, unknown } = encode(box.value, vocabulary);
-    const characters = unknown.map((character) => say(text.named, { character })).join(" ");
+    const characters = unknown.join(" ");
     met.textContent = say(unknown.length ? text.unmet : text.met, { characters, many: vocabulary.length });
     if (live) reading = live.follow(ids);
     draw();
