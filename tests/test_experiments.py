@@ -10,11 +10,13 @@ import torch
 
 from payattention import attention, data, minilm, results
 from payattention.experiments import (
+    bits_vs_sides,
     effect_vs_attention,
     error_vs_length,
     gradient_vs_gap,
     heads_of_minilm,
     induction_vs_layers,
+    loss_vs_design,
     loss_vs_length,
     loss_vs_mask,
     pronunciation_vs_length,
@@ -30,6 +32,21 @@ from payattention.records import Results
 from payattention.tasks import PairRecall
 
 TINY = {
+    bits_vs_sides: replace(
+        bits_vs_sides.FULL,
+        d_model=8,
+        tokens=9,
+        steps=4,
+        cheap_steps=1,
+        batch=3,
+        records=2,
+        tests=5,
+        spans=(1, 3),
+        span_tests=5,
+        bucket=3,
+        written=2,
+        seeds=2,
+    ),
     speed_vs_peers: replace(
         speed_vs_peers.LIVE, batch=2, tokens=8, prompt=3, new_tokens=4, repeats=2, threads=1
     ),
@@ -55,6 +72,18 @@ TINY = {
     heads_of_minilm: heads_of_minilm.LIVE,
     induction_vs_layers: replace(
         induction_vs_layers.LIVE, d_model=8, steps=60, fixed_steps=3, every=20, tests=5
+    ),
+    loss_vs_design: replace(
+        loss_vs_design.FULL,
+        layers=(1, 2),
+        started_layers=(2,),
+        d_model=8,
+        tokens=5,
+        batch=3,
+        steps=2,
+        learning_rates=(1e-2,),
+        tests=3,
+        seeds=2,
     ),
     loss_vs_mask: replace(
         loss_vs_mask.FULL,
@@ -323,6 +352,185 @@ def test_the_step_of_the_cheat_is_the_first_below_the_limit():
     made = Results.from_records("loss_vs_mask", rows)
     assert loss_vs_mask.found_at(made, 0) == 20
     assert loss_vs_mask.found_at(made.where(step=10), 0) is None
+
+
+class TestDesigns:
+    @pytest.mark.parametrize("design", loss_vs_design.DESIGNS)
+    def test_designs_have_equal_parameters(self, design):
+        sizes = [
+            sum(
+                weight.numel()
+                for weight in loss_vs_design.build(loss_vs_design.FULL, name, 12, 0).parameters()
+            )
+            for name in ("pre-norm", design)
+        ]
+        # RMSNorm has no shift, and no norm has nothing: at this width, 2 % of all
+        assert sizes[1] == pytest.approx(sizes[0], rel=0.03)
+
+    def test_blocks_without_a_stream_pass_on_what_their_parts_say(self):
+        config = TINY[loss_vs_design]
+        block = loss_vs_design.build(config, "no stream", 1, 0).blocks[0]
+        x = torch.randn(2, 5, 8, generator=torch.Generator().manual_seed(0))
+        with torch.no_grad():
+            for part in (block.attention.output, block.mlp.narrow):
+                part.weight.zero_()
+            block.mlp.narrow.bias.zero_()
+            assert block(x, mask="causal").abs().max() == 0
+            plain = loss_vs_design.build(config, "pre-norm", 1, 0).blocks[0]
+            for part in (plain.attention.output, plain.mlp.narrow):
+                part.weight.zero_()
+            plain.mlp.narrow.bias.zero_()
+            assert torch.equal(plain(x, mask="causal"), x)
+
+    def test_a_model_without_norms_has_none(self):
+        model = loss_vs_design.build(TINY[loss_vs_design], "no norm", 2, 0)
+        assert not any(isinstance(part, torch.nn.LayerNorm) for part in model.modules())
+
+    def test_larger_maps_are_those_of_glorot_and_bengio(self):
+        config = replace(loss_vs_design.FULL, d_model=96)
+        weight = loss_vs_design.build(config, "pre-norm, Xavier", 1, 0).blocks[0].mlp.narrow.weight
+        assert weight.abs().max().item() == pytest.approx(math.sqrt(6 / (5 * 96)), rel=1e-3)
+
+    def test_likeness_is_the_mean_cosine_of_pairs(self):
+        x = torch.randn(2, 5, 7, generator=torch.Generator().manual_seed(0))
+        pairs = [(a, b) for a in range(5) for b in range(5) if a != b]
+        by_hand = [
+            np.mean([torch.cosine_similarity(row[a], row[b], dim=0).item() for a, b in pairs])
+            for row in x
+        ]
+        assert loss_vs_design.alike(x).tolist() == pytest.approx(by_hand, abs=1e-6)
+
+    def test_without_a_stream_tokens_become_alike_before_any_training(self):
+        last = {
+            design: loss_vs_design.measure(
+                loss_vs_design.FULL,
+                {"trained": False, "design": design, "layers": 12, "seed": 0},
+            )[-1]
+            for design in ("pre-norm", "no stream")
+        }
+        assert last["no stream"]["alike"] > 0.99 > 0.5 > last["pre-norm"]["alike"]
+
+    def test_rates_near_the_best_are_one_range(self):
+        runs = {0.1: [2.0, 2.1], 0.2: [1.0, 1.1], 0.3: [0.9, 1.1], 0.4: [1.2, 1.3], 0.5: [1.0, 1.1]}
+        assert loss_vs_design.best(runs) == 0.3
+        assert loss_vs_design.near(runs) == (0.2, 0.3)
+        assert loss_vs_design.near({0.1: [1.0]}) == (0.1, 0.1)
+
+    def test_trainings_that_diverged_or_know_letters_alone_have_failed(self):
+        letters = data.letter_bits("validation")
+        rows = [
+            {"trained": True, "design": "pre-norm", "layers": 3, "warmed": True, "seed": seed}
+            | {"learning_rate": 0.1, "diverged": needed is None, "bits": needed}
+            for seed, needed in enumerate((3.0, None, letters - 0.01, 1e9))
+        ]
+        made = Results.from_records("loss_vs_design", [*rows, {"trained": False}])
+        runs = loss_vs_design.by_rate(made, "pre-norm", 3, warmed=True)
+        assert runs == {0.1: [3.0, letters, letters - 0.01, letters]}
+        assert loss_vs_design.failures(runs) == {0.1: 3}
+
+    def test_a_training_that_diverges_is_recorded_as_such(self):
+        config = replace(TINY[loss_vs_design], steps=9)
+        point = {"trained": True, "design": "no norm", "layers": 12, "warmed": False, "seed": 0}
+        records = loss_vs_design.measure(config, point | {"learning_rate": 1e9})
+        assert records == [{"diverged": True, "bits": None}]
+
+
+class TestSides:
+    def models(self):
+        config = TINY[bits_vs_sides]
+        return config, *(bits_vs_sides.build(config, name, 0) for name in ("BERT", "GPT"))
+
+    def test_gpt_sees_the_left_and_bert_what_is_not_hidden(self):
+        _, bert, gpt = self.models()
+        ids = stretches(batch=3, tokens=9)[0]
+        blanked = ids.clone()
+        blanked[:, 4] = data.MASK
+        other = ids.clone()
+        other[:, 8] = (other[:, 8] + 1) % data.MASK
+        with torch.no_grad():
+            # place 4 stands at 3, as the first is not named
+            assert torch.equal(
+                *(bits_vs_sides.bits(gpt, text, text)[:, 3] for text in (ids, other))
+            )
+            seen = [
+                bits_vs_sides.bits(bert, text.where(blanked != data.MASK, data.MASK), ids)[:, 3]
+                for text in (ids, other)
+            ]
+            assert (seen[0] != seen[1]).all()
+            hidden = ids.clone()
+            hidden[:, 4] = (hidden[:, 4] + 1) % data.MASK
+            logits = bert.fill(hidden.where(blanked != data.MASK, data.MASK))
+            assert torch.equal(logits, bert.fill(blanked))
+
+    def test_a_span_of_one_is_one_hidden_character(self):
+        config, bert, gpt = self.models()
+        draw = data.language_batches("validation", batch=5, context=9)
+        ids = draw(torch.Generator().manual_seed(20_000))[0]
+        with torch.no_grad():
+            for model in (bert, gpt):
+                blanked = ids.clone()
+                blanked[:, 4] = data.MASK
+                expected = bits_vs_sides.bits(model, blanked, ids)[:, 3].mean().item()
+                for row in bits_vs_sides.of_span(config, model, 1, 0):
+                    assert row["bits"] == pytest.approx(expected, abs=1e-6)
+
+    def test_a_span_in_turn_is_told_character_by_character(self):
+        config, bert, _ = self.models()
+        draw = data.language_batches("validation", batch=5, context=9)
+        ids = draw(torch.Generator().manual_seed(20_000))[0]
+        needed = []
+        with torch.no_grad():
+            for turn in range(3):
+                blanked = ids.clone()
+                blanked[:, 4 + turn : 7] = data.MASK
+                needed.append(bits_vs_sides.bits(bert, blanked, ids)[:, 3 + turn].mean().item())
+            in_turn = bits_vs_sides.of_span(config, bert, 3, 0)[1]
+        assert in_turn["bits"] == pytest.approx(sum(needed) / 3, abs=1e-6)
+
+    def test_writing_is_judged_with_nothing_on_the_right(self):
+        config, bert, gpt = self.models()
+        draw = data.language_batches("validation", batch=5, context=9)
+        ids = draw(torch.Generator().manual_seed(30_000))[0]
+        with torch.no_grad():
+            for model in (bert, gpt):
+                needed = []
+                for n in range(1, 9):
+                    if model is gpt:
+                        logits = model.following(ids[:, :n])
+                    else:
+                        masked = torch.cat([ids[:, :n], torch.full((5, 1), data.MASK)], dim=1)
+                        logits = model.fill(masked)[:, -1, : data.MASK]
+                    loss = torch.nn.functional.cross_entropy(logits, ids[:, n])
+                    needed.append(loss.item() / math.log(2))
+                rows = bits_vs_sides.by_place(config, model, 0)
+                assert [row["place"] for row in rows] == [2, 5, 8]
+                by_hand = [np.mean(needed[:2]), np.mean(needed[2:5]), np.mean(needed[5:])]
+                assert [row["bits"] for row in rows] == pytest.approx(by_hand, abs=1e-5)
+
+    def test_both_write_from_the_prompt_and_the_seed(self):
+        config, *models = self.models()
+        with torch.no_grad():
+            for model in models:
+                first, again, other = (
+                    bits_vs_sides.write(replace(config, written=30), model, seed)
+                    for seed in (1, 1, 2)
+                )
+                assert first == again != other
+                assert first.startswith(bits_vs_sides.PROMPT)
+                assert len(first) == len(bits_vs_sides.PROMPT) + 30
+
+    def test_every_character_of_a_megabyte_but_the_first_is_a_label(self):
+        assert bits_vs_sides.free_labels(1_000_000) == 999_999
+        assert bits_vs_sides.targets(bits_vs_sides.FULL, "GPT") == 63
+        assert bits_vs_sides.targets(bits_vs_sides.FULL, "BERT") == 10
+
+    def test_ahead_is_the_step_from_which_bert_stays_so(self):
+        rows = [
+            {"model": model, "steps": 4, "seed": 0, "tested": "hidden", "step": step, "bits": bits}
+            for model, course in (("BERT", (1, 4, 2, 1)), ("GPT", (3, 3, 3, 3)))
+            for step, bits in enumerate(course, 1)
+        ]
+        assert bits_vs_sides.first_ahead(Results.from_records("bits_vs_sides", rows)) == 3
 
 
 def test_learned_positions_are_tested_where_they_reach_and_their_refusal_is_kept():
