@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 
 from payattention import plots
 from payattention.attention_maps import AttentionMaps
-from payattention.experiments import gradient_vs_gap, recall_vs_gap, time_vs_tokens
+from payattention.experiments import (
+    bits_vs_sides,
+    gradient_vs_gap,
+    loss_vs_design,
+    recall_vs_gap,
+    time_vs_tokens,
+)
 from payattention.records import Results
 
 
@@ -129,6 +135,8 @@ def test_every_line_has_a_colour_of_its_idea():
         time_vs_tokens.READERS,
         time_vs_tokens.WRITERS,
         ("dictionary", "joined"),
+        tuple(loss_vs_design.DESIGNS),
+        bits_vs_sides.MODELS,
     ],
 )
 def test_lines_of_one_figure_can_be_told_apart(figure):

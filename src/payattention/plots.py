@@ -119,6 +119,17 @@ LINES = {
     "rotary, squeezed and tuned": Line("squeezed, tuned", "attention", "--", "s"),
     "rotary, tuned": Line("tuned", "attention", "-.", "D"),
     "rotary, trained long": Line("trained long", "attention", "-", "o"),
+    "pre-norm": Line("pre-norm", "attention", "-", "^"),
+    "post-norm": Line("post-norm", "attention", ":", "v"),
+    "RMSNorm": Line("RMSNorm", "attention", "--", "s"),
+    "SwiGLU": Line("SwiGLU", "feed_forward", "--", "D"),
+    "no norm": Line("no norm", "memory", "-.", "o"),
+    "no stream": Line("no stream", "recurrence", ":", "o"),
+    "pre-norm, Xavier": Line("pre-norm, Xavier", "attention", "-", "D"),
+    "post-norm, Xavier": Line("post-norm, Xavier", "attention", ":", "s"),
+    "BERT": Line("BERT", "memory", "--", "s"),
+    "GPT": Line("GPT", "attention", "-", "^"),
+    "GPT, told as little": Line("GPT, told as little", "attention", ":", "v"),
 }
 
 

@@ -44,11 +44,11 @@ class Config:
     heads: int = 4
     tokens: int = 64
     hidden: float = 0.15
-    steps: int = 3000
+    steps: int = 2000
     cheap_steps: int = 30
     batch: int = 16
     learning_rate: float = 5e-3
-    records: int = 12
+    records: int = 10
     tests: int = 256
     spans: tuple[int, ...] = (1, 3, 7)
     span_tests: int = 1024
