@@ -75,7 +75,7 @@ TINY = {
     ),
     loss_vs_design: replace(
         loss_vs_design.FULL,
-        layers=(1, 2),
+        layers=(2,),
         started_layers=(2,),
         d_model=8,
         tokens=5,
