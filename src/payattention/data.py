@@ -67,7 +67,8 @@ MINILM_MAPS = Asset(
 PRONOUNCERS = Asset(
     "pronouncers.safetensors", "00b7a4ef31b17bc77928665bb456945afa7733f299462c63ea158537ff975027"
 )
-ASSETS = (SHAKESPEARE, CMUDICT, SPELLER, DIGITS, FASHION, MINILM_MAPS, PRONOUNCERS)
+GPT = Asset("gpt.safetensors", "91ce414b7b0faa43e68bba3d0d7e8224ff6d2de982b5d449aee5c2cf9d9b5ae6")
+ASSETS = (SHAKESPEARE, CMUDICT, SPELLER, DIGITS, FASHION, MINILM_MAPS, PRONOUNCERS, GPT)
 
 Tokens = Int[Tensor, "batch tokens"]
 LanguageModel = Callable[[Tensor], Tensor]
