@@ -9,7 +9,7 @@ import { decoder, pick, probabilities, Reading, strongest, unbase64, unpack } fr
 
 const TEXT = {
   load: "Load the model ({size} MB)",
-  offer: "It then runs in this browser. Any button below loads it, too.",
+  offer: "It runs in this browser; any button loads it.",
   loading: "The model is coming",
   loaded: "The model is here: {parameters} parameters, loaded in {seconds} s.",
   failed: "The model did not come: {reason}",
@@ -196,7 +196,7 @@ function loading(text, { bytes, parts }, onLoad) {
 /** Ten buttons, each a bar: the likeliest next characters. */
 function nextBars(text, onPick) {
   const rows = Array.from({ length: LIKELIEST }, (_, rank) => {
-    const parts = ["name", "bar", "share"].map((part) => element("span", { class: `explorable-next-${part}` }));
+    const parts = ["name", "share", "bar"].map((part) => element("span", { class: `explorable-next-${part}` }));
     const node = element("button", { type: "button", class: "explorable-next" }, ...parts);
     node.addEventListener("click", () => onPick(rank));
     return { node, parts };
@@ -204,7 +204,7 @@ function nextBars(text, onPick) {
   const label = element("p", { class: "explorable-label", "aria-hidden": "true" }, text.next);
   const list = element("div", { role: "group", "aria-label": text.next }, ...rows.map(({ node }) => node));
   const show = (vocabulary, shares, order, usable) =>
-    rows.forEach(({ node, parts: [name, bar, share] }, rank) => {
+    rows.forEach(({ node, parts: [name, share, bar] }, rank) => {
       const at = order[rank];
       node.disabled = at === undefined || !usable;
       name.textContent = at === undefined ? "–" : named(vocabulary[at], text);
@@ -480,9 +480,11 @@ function render({ model, el }) {
     box.readOnly = true;
     for (const one of buttons) one.disabled = true;
   }
+  // whoever takes the text into the hand stops the model, before it moves what is selected
+  for (const event of ["focus", "pointerdown", "keydown"])
+    box.addEventListener(event, () => timer && stop());
   box.addEventListener("input", async () => {
     looking = -1;
-    if (timer) stop();
     read();
     if (!live) await ensure();
   });
