@@ -1,4 +1,4 @@
-"""How fast a GPT of the book's shape runs in a page: seconds to load, milliseconds a token.
+"""How fast the book's GPT runs in a page: seconds to load, milliseconds a token.
 
 python tests/page_speed.py
 """
@@ -8,11 +8,7 @@ import json
 import os
 import shutil
 
-import torch
-from small_gpt import random_gpt
-
-from payattention import trained, weights
-from payattention.explorables import bundle
+from payattention.explorables import bundle, writer
 
 MEASURE = """
 ([parts, tokens]) => {
@@ -52,9 +48,8 @@ if __name__ == "__main__":
     from playwright.sync_api import sync_playwright
 
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
-    file = weights.pack(random_gpt(trained.GPT_SHAPE), dtype=torch.float16)
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         for _ in range(5):
-            print(json.dumps(measured(browser.new_page(), file)))
+            print(json.dumps(measured(browser.new_page(), writer.shipped())))
         browser.close()

@@ -15,7 +15,8 @@ import pytest
 import torch
 from small_gpt import SMALL, random_gpt
 
-from payattention import data, generation, weights
+from payattention import data, generation, trained, weights
+from payattention.cost import parameters
 from payattention.explorables import Writer, bundle, writer
 from payattention.generation import GREEDY, Sampler
 
@@ -295,6 +296,15 @@ def test_the_page_loads_the_shipped_weights(monkeypatch):
     assert set(writer.scripts()) == {
         f"{figure.weights['name']}/{place}.js" for place in range(figure.weights["parts"])
     }
+
+
+def test_the_books_gpt_is_what_opens():
+    figure = Writer()
+    assert figure.weights["bytes"] == len(writer.shipped()) < 2.5e6
+    with torch.no_grad():
+        logits = trained.gpt().following(data.encode(writer.PROMPT)[None])[0]
+    assert figure.stored["logits"] == pytest.approx(logits.tolist(), abs=6e-5)
+    assert figure.sizes["parameters"] == sum(parameters.decoder(trained.GPT_SHAPE).values())
 
 
 def test_a_kernel_sends_the_weights_when_asked_and_keeps_none_in_its_state(monkeypatch):
