@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payattention.tasks import Needle, PairRecall, Recall, Repeat
+from payattention.tasks import Needle, PairRecall, Recall, Repeat, Tones
 
 
 def generator(seed=0):
@@ -145,3 +145,57 @@ def test_the_last_question_is_about_a_fact_anywhere():
 def test_wrong_sizes_of_copies_and_needles_are_named(make, complaint):
     with pytest.raises(ValueError, match=complaint):
         make()
+
+
+class TestTones:
+    def heard(self, wave, task):
+        """Pitch of each note: the one whose sine and cosine hold the most of it."""
+        seconds = torch.arange(task.note_samples) / task.SAMPLES_PER_SECOND
+        hertz = task.LOWEST_HERTZ * 2 ** (torch.arange(task.pitches)[:, None] / 6)
+        turns = 2 * torch.pi * hertz * seconds
+        notes = wave.view(task.notes, task.note_samples)
+        strength = (notes @ turns.sin().T).square() + (notes @ turns.cos().T).square()
+        return strength.argmax(dim=1)
+
+    @given(notes=st.integers(2, 5), seed=st.integers(0, 99))
+    def test_which_way_it_goes_is_what_is_heard(self, notes, seed):
+        task = Tones(notes=notes, note_samples=200)
+        waves, classes = task.draw(7, generator(seed))
+        assert waves.shape == (7, notes * 200)
+        for wave, which in zip(waves, classes.tolist(), strict=True):
+            steps = self.heard(wave, task).diff()
+            assert set(steps.abs().tolist()) <= {1, 2}
+            assert sum(2**place for place, step in enumerate(steps) if step > 0) == which
+
+    def test_every_pitch_and_class_is_drawn_and_no_note_alone_tells_which(self):
+        task = Tones(notes=3, pitches=7, noise=0)
+        waves, classes = task.draw(3000, generator())
+        counts = classes.bincount(minlength=task.classes)
+        assert counts.min() > 600 and len(counts) == 4
+        pitches = torch.stack([self.heard(wave, task) for wave in waves])
+        assert set(pitches.flatten().tolist()) == set(range(7))
+        for which in range(4):
+            assert len(pitches[classes == which][:, 1].unique()) >= 3
+
+    def test_phases_differ_and_noise_is_as_strong_as_asked_for(self):
+        pitches = torch.zeros(500, 3, dtype=torch.long)
+        clean, noisy = (Tones(noise=n).sound(pitches, generator()) for n in (0, 0.3))
+        assert (noisy - clean).std().item() == pytest.approx(0.3, rel=0.02)
+        starts = clean.view(500, 3, -1)[..., 0]
+        assert starts.mean().abs() < 0.1 and starts.std().item() == pytest.approx(
+            0.5**0.5, rel=0.05
+        )
+
+    @pytest.mark.parametrize(
+        ("sizes", "complaint"),
+        [
+            ({"notes": 1}, "notes=1: expected at least 2"),
+            ({"note_samples": 15}, "note_samples=15: expected at least 16"),
+            ({"notes": 4, "pitches": 6}, "pitches=6: expected at least 7"),
+            ({"pitches": 19}, "pitches=19: expected at most 18"),
+            ({"noise": -0.1}, "noise=-0.1: expected at least 0"),
+        ],
+    )
+    def test_bad_sizes_are_named(self, sizes, complaint):
+        with pytest.raises(ValueError, match=complaint):
+            Tones(**sizes)

@@ -1,14 +1,16 @@
 """Generated tasks: sequences whose answer is known, as hard as one asks.
 
-Every function draws one batch from a `torch.Generator` and returns integer tensors; the same
-generator state gives the same batch.
+Every function draws one batch from a `torch.Generator` and returns integer tensors, or waves of
+sound with them; the same generator state gives the same batch.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn import functional as F
 
 
 def _require(name: str, value: int, least: int) -> None:
@@ -136,6 +138,73 @@ class Repeat:
             for first, copy, other in zip(before.tolist(), stretch, others, strict=True)
         ]
         return torch.stack(rows), self.stretch + self.spare - before
+
+
+@dataclass(frozen=True)
+class Tones:
+    """A melody as a wave of sound: from each note to the next, does it go up or down?
+
+    A note is a sine of so many samples, with a phase of its own, and there is noise. Notes are
+    whole tones, six to the octave, from 250 Hz up at 4,000 samples a second; a step goes by one or
+    two of them, and the melody stands anywhere between the lowest and the highest. So neither the
+    phase nor one note alone tells anything. Chance is 1 / classes.
+
+    >>> Tones().draw(2, torch.Generator().manual_seed(0))[0].shape, Tones().classes
+    (torch.Size([2, 384]), 4)
+
+    Raises:
+        ValueError: for fewer than 2 notes, too few samples for the lowest of them, pitches that a
+            melody does not fit into or that go beyond half the rate of the samples, or negative
+            noise.
+    """
+
+    notes: int = 3
+    note_samples: int = 128
+    pitches: int = 12
+    noise: float = 0.1
+
+    LOWEST_HERTZ = 250.0
+    SAMPLES_PER_SECOND = 4000
+
+    def __post_init__(self) -> None:
+        _require("notes", self.notes, 2)
+        _require("note_samples", self.note_samples, 16)
+        _require("pitches", self.pitches, 2 * (self.notes - 1) + 1)
+        if self.pitches > 18:
+            raise ValueError(f"pitches={self.pitches}: expected at most 18, which is 1,782 Hz")
+        if self.noise < 0:
+            raise ValueError(f"noise={self.noise}: expected at least 0")
+
+    @property
+    def classes(self) -> int:
+        """Ways that a melody can go: up or down at each step."""
+        return 2 ** (self.notes - 1)
+
+    def draw(
+        self, batch: int, generator: torch.Generator
+    ) -> tuple[Float[Tensor, "batch samples"], Int[Tensor, " batch"]]:
+        """Waves, and which way each melody goes: a number whose bits say up, the first step last.
+
+        Three notes that go up and then down are 1; 2 is down and then up.
+        """
+        up = torch.randint(2, (batch, self.notes - 1), generator=generator)
+        wide = 1 + torch.randint(2, up.shape, generator=generator)
+        walk = F.pad(torch.cumsum((2 * up - 1) * wide, dim=1), (1, 0))
+        walk = walk - walk.min(dim=1, keepdim=True).values
+        room = self.pitches - walk.max(dim=1, keepdim=True).values
+        start = (torch.rand(batch, 1, generator=generator) * room).long()
+        waves = self.sound(start + walk, generator)
+        return waves, (up * 2 ** torch.arange(self.notes - 1)).sum(dim=1)
+
+    def sound(
+        self, pitches: Int[Tensor, "batch notes"], generator: torch.Generator
+    ) -> Float[Tensor, "batch samples"]:
+        """The waves of melodies whose notes are known, in whole tones above the lowest."""
+        hertz = self.LOWEST_HERTZ * 2 ** (pitches[..., None] / 6)
+        seconds = torch.arange(self.note_samples) / self.SAMPLES_PER_SECOND
+        phase = torch.rand(*pitches.shape, 1, generator=generator)
+        waves = torch.sin(2 * math.pi * (hertz * seconds + phase)).flatten(1)
+        return waves + self.noise * torch.randn(waves.shape, generator=generator)
 
 
 @dataclass(frozen=True)

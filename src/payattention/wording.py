@@ -59,10 +59,13 @@ def with_bounds(mean: float, low: float, high: float, *, digits: int = 2) -> str
     return said.replace("-", "\N{MINUS SIGN}")
 
 
-def percent_with_bounds(mean: float, low: float, high: float) -> str:
+def percent_with_bounds(mean: float, low: float, high: float, *, digits: int = 0) -> str:
     """A share as a percentage, and its confidence bounds.
 
     >>> percent_with_bounds(0.24, 0.204, 0.281)
     '24\\xa0% (20 to 28)'
+    >>> percent_with_bounds(0.24, 0.204, 0.281, digits=1)
+    '24.0\\xa0% (20.4 to 28.1)'
     """
-    return f"{percent(mean)} ({100 * low:.0f} to {100 * high:.0f})"
+    bounds = f"{100 * low:.{digits}f} to {100 * high:.{digits}f}"
+    return f"{percent(mean, digits=digits)} ({bounds})"
