@@ -396,6 +396,7 @@ def bench() -> None:
     shutil.rmtree(ROOT / ".results" / "speed_vs_peers", ignore_errors=True)  # or it would be kept
     results("speed_vs_peers")
     run(VENV_PYTHON, "-m", "payattention.experiments.speed_vs_peers", "--stored")
+    run(VENV_PYTHON, "tests/page_speed.py")  # the model in a browser
 
 
 def clean() -> None:
