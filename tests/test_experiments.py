@@ -427,6 +427,15 @@ class TestDesigns:
         runs = loss_vs_design.by_rate(made, "pre-norm", 3, warmed=True)
         assert runs == {0.1: [3.0, letters, letters - 0.01, letters]}
         assert loss_vs_design.failures(runs) == {0.1: 3}
+        assert loss_vs_design.survived(runs | {0.2: [3.0]}) == [0.2]
+
+    def test_of_a_design_that_never_learns_no_best_rate_is_told(self):
+        found = loss_vs_design.findings(results.read("loss_vs_design"))
+        for design, learns in (("pre_norm_12", True), ("no_stream_12", False)):
+            assert f"{design}_best" in found
+            for said in ("best_rate", "near_from", "survived_to"):
+                assert (f"{design}_{said}" in found) is learns
+        assert "no_stream_12_behind" not in found and "post_norm_12_behind" in found
 
     def test_a_training_that_diverges_is_recorded_as_such(self):
         config = replace(TINY[loss_vs_design], steps=9)

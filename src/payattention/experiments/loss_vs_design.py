@@ -262,6 +262,11 @@ def failures(runs: dict[float, list]) -> dict[float, int]:
     return {rate: sum(bits > learned for bits in needed) for rate, needed in runs.items()}
 
 
+def survived(runs: dict[float, list]) -> list[float]:
+    """Rates at which no training has failed."""
+    return [rate for rate, failed in failures(runs).items() if not failed]
+
+
 def findings(results: Results) -> dict[str, str]:
     """What the text says: of each design its best bits, its rates, its failures; and its start.
 
@@ -285,9 +290,12 @@ def findings(results: Results) -> dict[str, str]:
         runs = by_rate(results, design, layers, warmed=warmed)
         base = by_rate(results, "pre-norm", layers, warmed=warmed)
         found |= {f"{name}_{key}": said for key, said in _rates(runs).items()}
-        if design != "pre-norm" and base and len(base[best(base)]) > 1:
+        compared = design != "pre-norm" and survived(runs) and survived(base)
+        if compared and len(base[best(base)]) > 1:
             by = paired_interval(runs[best(runs)], base[best(base)])
-            found[f"{name}_behind"] = wording.with_bounds(by.value, by.low, by.high)
+            # adding 0 makes a zero of what rounds to one from below
+            bounds = (round(number, 2) + 0.0 for number in (by.value, by.low, by.high))
+            found[f"{name}_behind"] = wording.with_bounds(*bounds)
     start = results.where(trained=False)
     for design, layers in dict.fromkeys((r["design"], r["layers"]) for r in start.records()):
         rows = start.where(design=design, layers=layers)
@@ -300,24 +308,28 @@ def findings(results: Results) -> dict[str, str]:
 
 
 def _rates(runs: dict[float, list]) -> dict[str, str]:
-    top, (low, high), failed = best(runs), near(runs), failures(runs)
-    survived = [rate for rate, failures in failed.items() if not failures]
-    needed = runs[top]
+    """What is said of every design, and more of one that learns at some rate with every seed."""
+    needed = runs[best(runs)]
     found = {
         "best": f"{statistics.fmean(needed):.2f}",
-        "best_rate": f"{top:g}",
+        "failed": str(sum(failures(runs).values())),
+        "trainings": str(sum(map(len, runs.values()))),
+    }
+    if not survived(runs):
+        return found
+    if len(needed) > 1:
+        bounds = interval(needed)
+        found["best_bounds"] = wording.with_bounds(bounds.value, bounds.low, bounds.high)
+    low, high = near(runs)
+    return found | {
+        "best_rate": f"{best(runs):g}",
         "near_from": f"{low:g}",
         "near_to": f"{high:g}",
         "near_factor": f"{high / low:.0f}",
         "near_rates": str(sum(low <= rate <= high for rate in runs)),
-        "failed": str(sum(failed.values())),
-        "trainings": str(sum(map(len, runs.values()))),
-        "survived_to": f"{max(survived):g}" if survived else "none",
+        "survived_to": f"{max(survived(runs)):g}",
+        "survived_rates": str(len(survived(runs))),
     }
-    if len(needed) > 1:
-        bounds = interval(needed)
-        found["best_bounds"] = wording.with_bounds(bounds.value, bounds.low, bounds.high)
-    return found
 
 
 def _slug(design: str) -> str:
