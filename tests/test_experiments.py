@@ -10,8 +10,10 @@ import torch
 
 from payattention import attention, data, minilm, results
 from payattention.experiments import (
+    accuracy_vs_input,
     bits_vs_sides,
     effect_vs_attention,
+    error_vs_images,
     error_vs_length,
     gradient_vs_gap,
     heads_of_minilm,
@@ -32,6 +34,21 @@ from payattention.records import Results
 from payattention.tasks import PairRecall
 
 TINY = {
+    accuracy_vs_input: replace(
+        accuracy_vs_input.FULL, layers=1, d_model=8, heads=2, steps=2, batch=3, tests=5, seeds=2
+    ),
+    error_vs_images: replace(
+        error_vs_images.FULL,
+        images=(50, error_vs_images.ALL),
+        steps=(2, 3),
+        seeds=(2, 1),
+        moved=50,
+        layers=1,
+        d_model=8,
+        heads=2,
+        widths=(2, 3),
+        batch=3,
+    ),
     bits_vs_sides: replace(
         bits_vs_sides.FULL,
         d_model=8,
@@ -139,6 +156,8 @@ TINY = {
         time_vs_tokens.FULL, d_model=3, reading=(256, 512, 1024), writing=(2, 5), repeats=3
     ),
 }
+
+VOWELS = {"AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW"}
 
 
 @pytest.mark.parametrize("experiment", TINY, ids=lambda module: module.__name__.rpartition(".")[2])
@@ -709,3 +728,112 @@ def test_heads_that_turn_from_one_noun_to_the_other_are_counted():
     assert found["turning_heads"] == "1"
     assert found["tired_animal_3_1"] == "40\xa0%" and found["wide_street_4_0"] == "30\xa0%"
     assert (found["previous_layer"], found["previous_head"]) == ("5", "11")
+
+
+def test_a_cnn_and_a_vit_have_equal_parameters():
+    counts = [
+        sum(
+            p.numel()
+            for p in error_vs_images.build(error_vs_images.FULL, model, kind, 0).parameters()
+        )
+        for kind in error_vs_images.KINDS
+        for model in error_vs_images.MODELS
+    ]
+    assert max(counts) / min(counts) < 1.03
+
+
+def test_as_many_images_of_each_class_are_drawn_and_others_by_another_seed():
+    for name, kind in error_vs_images.KINDS.items():
+        _, classes = kind.images("train")
+        assert len(classes) == kind.available
+        one, other = (error_vs_images.drawn(classes, 50, seed) for seed in (0, 1))
+        assert len(set(one.tolist())) == 50
+        assert classes[one].bincount().tolist() == [5] * 10
+        assert set(one.tolist()) != set(other.tolist())
+        assert error_vs_images.drawn(classes, kind.available, 0).tolist() == list(
+            range(kind.available)
+        ), name
+    with pytest.raises(ValueError, match="images=57: expected all, or equally many"):
+        error_vs_images.drawn(classes, 57, 0)
+
+
+def test_rates_are_chosen_by_validation_alone():
+    rows = [
+        {
+            "images": images,
+            "kind": "digits",
+            "model": model,
+            "moved": False,
+            "learning_rate": rate,
+            "validation_error": error,
+            "error": 1 - error,
+            "parameters": 1,
+        }
+        for images, model, rate, error in [
+            (50, "ViT", 0.1, 0.5),
+            (50, "ViT", 0.1, 0.7),
+            (50, "ViT", 0.2, 0.4),
+            (50, "ViT", 0.2, 0.9),
+            (500, "ViT", 0.1, 0.3),
+            (500, "ViT", 0.2, 0.2),
+            (50, "CNN", 0.2, 0.1),
+        ]
+    ]
+    kept = error_vs_images.tuned(Results.from_records("error_vs_images", rows))
+    chosen = {(row["images"], row["model"]): row["learning_rate"] for row in kept.records()}
+    assert chosen == {(50, "ViT"): 0.1, (500, "ViT"): 0.2, (50, "CNN"): 0.2}
+    assert len(kept) == 4
+
+
+def test_the_difference_of_vit_and_cnn_is_taken_seed_by_seed():
+    rows = [
+        {
+            "images": 50,
+            "kind": "digits",
+            "model": model,
+            "moved": False,
+            "learning_rate": 0.1,
+            "seed": seed,
+            "validation_error": 0.5,
+            "error": 0.1 * seed + more,
+            "parameters": 1000,
+        }
+        for model, more in (("CNN", 0.0), ("ViT", 0.2))
+        for seed in range(3)
+    ]
+    found = error_vs_images.findings(Results.from_records("error_vs_images", rows))
+    assert found["digits_50_more"] == "20.0 (20.0 to 20.0)"
+    assert found["digits_50_ViT"] == "30.0\N{NO-BREAK SPACE}%"
+
+
+def test_kinds_of_input_are_as_long_and_wide_as_they_say():
+    for kind in accuracy_vs_input.KINDS.values():
+        x, classes = kind.source("train")(200, torch.Generator().manual_seed(0))
+        assert x.shape == (200, kind.tokens, kind.d_input)
+        assert set(classes.tolist()) == set(range(kind.classes))
+        assert kind.tokens < accuracy_vs_input.CONTEXT
+
+
+def test_letters_are_those_of_words_with_so_many_syllables():
+    x, classes = accuracy_vs_input.letters("test")(50, torch.Generator().manual_seed(0))
+    for word, count in zip(x, (classes + 1).tolist(), strict=True):
+        length = int(word.sum())
+        assert word.sum(1).tolist() == [1] * length + [0] * (len(word) - length)
+        spelled = "".join(chr(97 + place) for place in word[:length].argmax(1).tolist())
+        vowels = [p for p in data.pronunciations("test")[spelled][0] if p[:2] in VOWELS]
+        assert len(vowels) == count
+
+
+def test_blocks_are_the_same_for_every_kind_of_input():
+    config = TINY[accuracy_vs_input]
+    built = [accuracy_vs_input.build(config, "Transformer", k, 0) for k in accuracy_vs_input.KINDS]
+    sizes = [[p.shape for p in model.blocks.parameters()] for model in built]
+    assert sizes[0] == sizes[1] == sizes[2]
+    assert len({model.input.in_features for model in built}) == 3
+
+
+@pytest.mark.slow
+def test_a_transformer_hears_what_a_linear_model_does_not():
+    points = [{"kind": "sound", "model": model, "seed": 0} for model in accuracy_vs_input.RATES]
+    linear, heard = (accuracy_vs_input.measure(accuracy_vs_input.FULL, p)[0] for p in points)
+    assert linear["accuracy"] < 0.35 and heard["accuracy"] > 0.9
