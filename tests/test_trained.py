@@ -65,3 +65,16 @@ def test_training_again_gives_the_same():
     assert [record["step"] for record in records[0]] == [2, 3]
     for one, other in zip(models[0].parameters(), models[1].parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+def test_a_panel_trains_what_it_is_asked_for():
+    seen = []
+    parameters = {"layers": 1, "d_model": 32, "steps": 2, "seed": 3}
+    records = trained.train_live(
+        parameters, on_step=lambda share, records: seen.append(share), stop=lambda: False
+    )
+    assert seen == [0.5, 1.0]
+    assert [record["step"] for record in records] == [2]
+    assert 4 < records[0]["validation_bits"] < 10
+    stopped = trained.train_live(parameters, on_step=lambda *_: None, stop=lambda: True)
+    assert stopped == []
