@@ -133,7 +133,7 @@ LINES = {
     "post-norm, Xavier": Line("post-norm, Xavier", "attention", ":", "s"),
     "BERT": Line("BERT", "memory", "--", "s"),
     "GPT": Line("GPT", "attention", "-", "^"),
-    "GPT, told as little": Line("GPT, told as little", "attention", ":", "v"),
+    "GPT, told as little": Line("told as little", "attention", ":", "v"),
 }
 
 
