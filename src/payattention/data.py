@@ -68,7 +68,8 @@ PRONOUNCERS = Asset(
     "pronouncers.safetensors", "00b7a4ef31b17bc77928665bb456945afa7733f299462c63ea158537ff975027"
 )
 GPT = Asset("gpt.safetensors", "91ce414b7b0faa43e68bba3d0d7e8224ff6d2de982b5d449aee5c2cf9d9b5ae6")
-ASSETS = (SHAKESPEARE, CMUDICT, SPELLER, DIGITS, FASHION, MINILM_MAPS, PRONOUNCERS, GPT)
+VIT = Asset("vit.safetensors", "cb098dfaaa1a179368644fa8a5c06a6ac6f3c6b5e3aff3bfa3801498005d04e2")
+ASSETS = (SHAKESPEARE, CMUDICT, SPELLER, DIGITS, FASHION, MINILM_MAPS, PRONOUNCERS, GPT, VIT)
 
 Tokens = Int[Tensor, "batch tokens"]
 LanguageModel = Callable[[Tensor], Tensor]
