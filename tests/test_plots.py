@@ -209,3 +209,62 @@ def test_a_grid_refuses_heads_that_are_not_there():
     plots.attention_grid(axis, maps)
     assert [text.get_text() for text in axis.get_xticklabels()] == ["0", "1", "2"]
     plt.close("all")
+
+
+class TestImages:
+    def drawn(self, *sizes, **settings):
+        pictures = np.random.default_rng(0).random(sizes)
+        _, axis = plots.axes()
+        assert plots.images(axis, pictures, **settings) is axis
+        plt.close("all")
+        return pictures, axis
+
+    def test_pictures_stand_in_rows_as_they_are(self):
+        pictures, axis = self.drawn(5, 7, 11, across=3)
+        alpha = axis.images[0].get_array()[..., 3]
+        assert alpha.shape == (2 * 7 + 1, 3 * 11 + 2)
+        np.testing.assert_allclose(alpha[:7, :11], pictures[0])
+        np.testing.assert_allclose(alpha[:7, 24:], pictures[2])
+        np.testing.assert_allclose(alpha[8:, 12:23], pictures[4])
+        assert not alpha[7].any() and not alpha[:, 11].any() and not alpha[8:, 24:].any()
+
+    def test_each_name_stands_below_its_picture(self):
+        _, axis = self.drawn(3, 8, 8, across=2, names=("bag", "coat", "shirt"))
+        places = {text.get_text(): text.get_position() for text in axis.texts}
+        assert places == {"bag": (3.5, 8), "coat": (12.5, 8), "shirt": (3.5, 18)}
+
+    def test_a_single_picture_has_room_for_its_name(self):
+        _, axis = self.drawn(1, 8, 8, names=("bag",))
+        assert axis.get_ylim()[0] >= 9
+
+    def test_patches_are_cut_and_shaded_by_their_shares(self):
+        shares = np.array([[0.1, 0.4, 0.2, 0.0, 0.2, 0.1], [0.0, 0.0, 0.0, 0.0, 0.0, 0.3]])
+        _, axis = self.drawn(2, 4, 6, size=2, shares=shares)
+        cuts, shades = axis.collections
+        assert len(cuts.get_paths()) == len(shades.get_paths()) == 12
+        expected = 0.75 * shares / shares.max(axis=1, keepdims=True)
+        np.testing.assert_allclose(shades.get_facecolors()[:, 3], expected.ravel())
+        corners = [tuple(path.vertices[0]) for path in shades.get_paths()]
+        assert corners[:4] == [(-0.5, -0.5), (1.5, -0.5), (3.5, -0.5), (-0.5, 1.5)]
+        assert corners[6] == (6.5, -0.5)
+
+    @pytest.mark.parametrize(
+        ("settings", "complaint"),
+        [
+            ({"pictures": np.ones((4, 6))}, r"pictures: got shape \(4, 6\)"),
+            ({"names": ("a",)}, "names: got 1; expected 2"),
+            ({"across": 0}, "across=0: expected at least 1"),
+            ({"size": 4}, "size=4: expected a divisor of the pictures' 4 x 6"),
+            ({"shares": np.ones((2, 6))}, "size=None: expected the size"),
+            (
+                {"shares": np.ones((2, 5)), "size": 2},
+                r"shares: got shape \(2, 5\); expected \(2, 6",
+            ),
+        ],
+    )
+    def test_bad_input_is_named(self, settings, complaint):
+        _, axis = plots.axes()
+        settings = {"pictures": np.ones((2, 4, 6))} | settings
+        with pytest.raises(ValueError, match=complaint):
+            plots.images(axis, settings.pop("pictures"), **settings)
+        plt.close("all")

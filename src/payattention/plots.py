@@ -335,6 +335,98 @@ def attention_grid(
     return axis
 
 
+def images(
+    axis: Axes,
+    pictures: Sequence | np.ndarray,
+    *,
+    across: int = 5,
+    names: Sequence[str] | None = None,
+    size: int | None = None,
+    shares: Sequence | np.ndarray | None = None,
+    idea: str = "attention",
+) -> Axes:
+    """Pictures in rows of `across`, in ink on paper, with a name below each.
+
+    Brightness from 0 to 1 is how opaque the ink is. With `size`, the cuts into patches of
+    size x size pixels are drawn; `shares` then colours each patch, the fuller the larger its share,
+    and the largest of a picture the fullest.
+
+    Raises:
+        ValueError: for what is no stack of pictures, names or shares that do not fit, a size that
+            does not divide the pictures, and shares without a size.
+    """
+    pictures = np.asarray(pictures, dtype=float)
+    if pictures.ndim != 3 or not pictures.size:
+        raise ValueError(
+            f"pictures: got shape {pictures.shape}; expected (pictures, rows, columns)"
+        )
+    many, height, width = pictures.shape
+    if across < 1:
+        raise ValueError(f"across={across}: expected at least 1")
+    if names is not None and len(names) != many:
+        raise ValueError(f"names: got {len(names)}; expected {many}, one for each picture")
+    if size is not None and (size < 1 or height % size or width % size):
+        raise ValueError(f"size={size}: expected a divisor of the pictures' {height} x {width}")
+    across, gap = min(across, many), max(1, width // 14)
+    below = gap if names is None else max(gap, height // 4)
+    corners = [divmod(place, across) for place in range(many)]
+    corners = [(row * (height + below), column * (width + gap)) for row, column in corners]
+    sheet = np.zeros((corners[-1][0] + height, across * (width + gap) - gap, 4))
+    sheet[:] = to_rgba(colour("ink"), 0.0)
+    for picture, (top, left) in zip(pictures, corners, strict=True):
+        sheet[top : top + height, left : left + width, 3] = np.clip(picture, 0, 1)
+    axis.imshow(sheet, interpolation="nearest")
+    if size is not None:
+        _cut(axis, corners, (height, width), size)
+    if shares is not None:
+        _shade(axis, corners, np.asarray(shares, dtype=float), (height, width), size, idea)
+    for name, (top, left) in zip(names or (), corners, strict=False):
+        axis.text(left + width / 2 - 0.5, top + height, name, ha="center", va="top", fontsize=8)
+    axis.set(xlim=(-1, sheet.shape[1]), ylim=(sheet.shape[0] + below - 0.5, -1))
+    axis.axis("off")
+    return axis
+
+
+def _cut(axis: Axes, corners: list[tuple[int, int]], sides: tuple[int, int], size: int) -> None:
+    """The squares of each picture."""
+    squares = [
+        Rectangle((left + x - 0.5, top + y - 0.5), size, size)
+        for top, left in corners
+        for y, x in product(range(0, sides[0], size), range(0, sides[1], size))
+    ]
+    shade = colour("muted")
+    axis.add_collection(
+        PatchCollection(squares, facecolors="none", edgecolors=shade, linewidths=0.5)
+    )
+
+
+def _shade(
+    axis: Axes,
+    corners: list[tuple[int, int]],
+    shares: np.ndarray,
+    sides: tuple[int, int],
+    size: int | None,
+    idea: str,
+) -> None:
+    """The idea's colour over each patch, the fuller the larger its share of the picture's most."""
+    if size is None:
+        raise ValueError("size=None: expected the size of the patches that have the shares")
+    down, right = sides[0] // size, sides[1] // size
+    if shares.shape != (len(corners), down * right) or shares.min() < 0:
+        raise ValueError(
+            f"shares: got shape {shares.shape}; expected ({len(corners)}, {down * right}), "
+            "no share below 0"
+        )
+    squares, shades = [], []
+    for (top, left), row in zip(corners, shares, strict=True):
+        most = row.max() or 1.0
+        for patch, share in enumerate(row):
+            y, x = divmod(patch, right)
+            squares.append(Rectangle((left + x * size - 0.5, top + y * size - 0.5), size, size))
+            shades.append(to_rgba(colour(idea), 0.75 * share / most))
+    axis.add_collection(PatchCollection(squares, facecolors=shades, edgecolors="none"))
+
+
 def _summary(results: Results, x: str, y: str, middle: str) -> list[np.ndarray]:
     """Columns x, middle, low and high, one entry for each x, in order."""
     xs, values = results.column(x), results.column(y)
