@@ -74,7 +74,10 @@ def points(config: Config) -> list[Record]:
 
 
 def build(config: Config, name: str, seed: int) -> Decoder | Encoder:
-    """The untrained model of the name; BERT has one token more, the mask."""
+    """The untrained model of the name; BERT has one token more, the mask.
+
+    Neither writes from more than it has read at once in training.
+    """
     reads = name == "BERT"
     shape = TransformerShape(
         layers=config.layers,
@@ -83,6 +86,7 @@ def build(config: Config, name: str, seed: int) -> Decoder | Encoder:
         kv_heads=config.heads,
         d_ff=4 * config.d_model,
         vocab=MASK + 1 if reads else MASK,
+        context=config.tokens,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -143,7 +147,11 @@ def measure(config: Config, point: Record) -> list[Record]:
 
 
 def targets(config: Config, name: str) -> int:
-    """Characters of a stretch that a training of the model learns from, but for the first one."""
+    """Characters of a stretch that a training of the model learns from.
+
+    All but the first; or those hidden, of which one that stands first is left out: GPT has nothing
+    from which to name it.
+    """
     return config.tokens - 1 if name == "GPT" else round(config.hidden * config.tokens)
 
 
