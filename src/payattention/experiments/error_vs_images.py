@@ -31,7 +31,7 @@ Images = Float[Tensor, "images height width"]
 Classes = Int[Tensor, " images"]
 
 MODELS = ("CNN", "ViT")
-RATES = {"CNN": (1e-2, 3e-2), "ViT": (1e-3, 3e-3)}
+RATES = {"CNN": (3e-2, 1e-2), "ViT": (3e-3, 1e-3)}
 
 
 @dataclass(frozen=True)
@@ -73,15 +73,7 @@ class Config:
 
 
 FULL = Config()
-LIVE = replace(
-    FULL,
-    kinds=("digits",),
-    images=(50, 500),
-    steps=(100, 200),
-    seeds=(2, 2),
-    moved=None,
-    rates=1,
-)
+LIVE = replace(FULL, kinds=("digits",), images=(50,), steps=(150,), seeds=(3,), moved=None, rates=1)
 
 
 def points(config: Config) -> list[Record]:
@@ -218,6 +210,7 @@ def findings(results: Results) -> dict[str, str]:
         "fewest_parameters": f"{int(min(sizes)):,}",
         "most_parameters": f"{int(max(sizes)):,}",
         "batch": str(FULL.batch),
+        "clothes_available": f"{KINDS['clothes'].available:,}",
     }
     for images, steps, seeds in zip(FULL.images, FULL.steps, FULL.seeds, strict=True):
         name = "all" if images == ALL else str(images)

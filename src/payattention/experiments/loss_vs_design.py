@@ -276,7 +276,9 @@ def findings(results: Results) -> dict[str, str]:
     found = {
         "seeds": str(len(set(results.column("seed").tolist()))),
         "steps": str(FULL.steps),
+        "live_steps": str(LIVE.steps),
         "warmup_steps": str(FULL.warmup_steps),
+        "d_model": str(FULL.d_model),
         "rates": str(len(FULL.learning_rates)),
         "lowest_rate": f"{min(FULL.learning_rates):g}",
         "highest_rate": f"{max(FULL.learning_rates):g}",

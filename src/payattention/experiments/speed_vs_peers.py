@@ -117,7 +117,13 @@ def timed(config: Config, calls: dict[str, Callable[[], Any]], *, tokens: int) -
 def training_steps(config: Config, point: Record) -> dict[str, Callable[[], None]]:
     """A step of each library's model of the size, on the same tokens."""
     _, layers, d_model, heads = next(s for s in config.sizes if s[0] == point["size"])
-    shape = replace(gpt(layers, d_model, heads, context=config.tokens), vocab=VOCAB)
+    # with biases where x-transformers has them; GPT-2 and torch have some more, within the 1 %
+    shape = replace(
+        gpt(layers, d_model, heads, context=config.tokens),
+        vocab=VOCAB,
+        activation="gelu",
+        biases="feed-forward",
+    )
     ids = torch.randint(VOCAB, (config.batch, config.tokens + 1))
     return {
         name: training_step(model, ids, compiled=point.get("mode") == "compiled")
