@@ -21,6 +21,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -163,7 +164,7 @@ def gpt() -> bytes:
     """Weights of the book's GPT, and the curve of its training."""
     torch.set_num_threads(1)
     model, curve = trained.train_gpt()
-    about = {"training": trained.GPT.about(), "curve": curve}
+    about = {"training": asdict(trained.GPT), "curve": curve}
     return weights.pack(model, about=about, dtype=torch.float16)
 
 
@@ -171,7 +172,7 @@ def vit() -> bytes:
     """Weights of the book's ViT, and the curve of its training."""
     torch.set_num_threads(1)
     model, curve = trained.train_vit()
-    about = {"training": trained.VIT.about(), "curve": curve}
+    about = {"training": asdict(trained.VIT), "curve": curve}
     return weights.pack(model, about=about, dtype=torch.float16)
 
 

@@ -6,7 +6,7 @@ and route. `train_gpt` and `train_vit` train smaller ones in a minute by the sam
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -42,10 +42,6 @@ class GptTraining:
     recipe: Recipe
     batch: int = 32
     validation_characters: int = 20_000
-
-    def about(self) -> dict[str, Any]:
-        """The same as plain values, for a file's head."""
-        return asdict(self)
 
 
 GPT = GptTraining(
@@ -133,10 +129,6 @@ class VitTraining:
     recipe: Recipe
     batch: int = 100
     pixels: int = 2
-
-    def about(self) -> dict[str, Any]:
-        """The same as plain values, for a file's head."""
-        return asdict(self)
 
 
 VIT = VitTraining(
