@@ -60,9 +60,8 @@ class FeedForward(nn.Module):
             return self.narrow(F.silu(self.gate(x)) * wide)
         if self.activation == "relu":
             return self.narrow(F.relu(wide))
-        return self.narrow(
-            F.gelu(wide, approximate="tanh" if self.activation == "gelu_tanh" else "none")
-        )
+        approximate = "tanh" if self.activation == "gelu_tanh" else "none"
+        return self.narrow(F.gelu(wide, approximate=approximate))
 
 
 class Block(nn.Module):

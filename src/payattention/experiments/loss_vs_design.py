@@ -306,7 +306,20 @@ def findings(results: Results) -> dict[str, str]:
                 value = rows.where(layer=layer).column(what).mean().item()
                 key = f"{_slug(design)}_{layers}_{what}_{place}"
                 found[key] = f"{value:.2f}" if what == "alike" else wording.two_digits(value)
+        if one := _one_from(rows):
+            found[f"{_slug(design)}_{layers}_one_from"] = str(one)
     return found
+
+
+def _one_from(start: Results) -> int | None:
+    """First layer from which on all tokens point the same way, to two decimals; if any does."""
+    apart = [
+        layer
+        for layer in set(start.column("layer").tolist())
+        if round(start.where(layer=layer).column("alike").mean().item(), 2) < 1
+    ]
+    layers = int(start.column("layer").max())
+    return max(apart) + 1 if max(apart) < layers else None
 
 
 def _rates(runs: dict[float, list]) -> dict[str, str]:
