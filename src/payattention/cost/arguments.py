@@ -40,7 +40,7 @@ def positive(name: str, value: float, *, zero: bool = False) -> float:
     """
     expected = f"expected a number {'from' if zero else 'above'} 0, at most {MOST_REAL:g}"
     _expect_number(name, value, expected)
-    if not (0 <= value if zero else 0 < value) or value > MOST_REAL:
+    if not (value >= 0 if zero else value > 0) or value > MOST_REAL:
         raise ValueError(f"{name}={value!r}: {expected}")
     return value
 

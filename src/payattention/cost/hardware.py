@@ -5,7 +5,7 @@ bandwidth that of the memory next to the chip. Every number has a source and a d
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from payattention.cost.arguments import one_of, positive

@@ -55,7 +55,7 @@ def decode(
 
     >>> from payattention.shape import GPT2_SMALL
     >>> sum(work.bytes for work in decode(GPT2_SMALL, past=0).values()) / 4e6
-    124.0...
+    123.6...
     """
     whole("batch", batch)
     flops = operations.decode(shape, past=past)
