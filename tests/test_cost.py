@@ -26,6 +26,7 @@ from payattention.shape import (
     GPT2_SMALL,
     GPT3,
     GPT3_TABLE,
+    LLAMA_7B,
     VIT_BASE,
     VIT_HUGE,
     VIT_LARGE,
@@ -229,6 +230,20 @@ def test_every_operation_is_billed_as_counted(shape):
     assert count == sum(operations.forward(shape, tokens=11).values())
 
 
+@given(shape=shapes())
+def test_reading_is_billed_as_counted(shape):
+    model = Encoder(replace(shape, positions="none"))
+    for part in model.modules():
+        if isinstance(part, MultiHeadAttention):
+            part.fused = False
+
+    def read():
+        vectors = model(torch.zeros(1, 11, dtype=torch.long))
+        return model.pooled(vectors) if shape.pooler else vectors
+
+    assert counted(read) == sum(operations.encode(shape, tokens=11).values())
+
+
 def test_what_a_choice_costs_in_operations():
     shape = TransformerShape(layers=2, d_model=15, heads=3, kv_heads=1, d_ff=7, vocab=11)
     plain = operations.forward(shape, tokens=13)
@@ -316,6 +331,11 @@ def test_published_vision_transformers(shape, pixels, published, printed):
 def test_published_gpt2():
     assert sum(parameters.decoder(GPT2_SMALL).values()) == 124_439_808
     assert on_meta(lambda: Decoder(GPT2_SMALL)) == 124_439_808
+
+
+def test_published_llama():
+    """As its weights on Hugging Face count; the paper prints 6.7B."""
+    assert sum(parameters.decoder(LLAMA_7B).values()) == 6_738_415_616
 
 
 def buildable(row) -> TransformerShape:

@@ -197,6 +197,22 @@ VIT_HUGE = vit(32, 1280, 16, patches=16**2)
 (arXiv:2010.11929)."""
 
 
+LLAMA_7B = TransformerShape(
+    layers=32,
+    d_model=4096,
+    heads=32,
+    kv_heads=32,
+    d_ff=11008,
+    vocab=32000,
+    context=2048,
+    norm="rms",
+    activation="swiglu",
+    biases="none",
+)
+"""Source: Touvron et al. 2023, sections 2.2 and 2.3, table 2 (arXiv:2302.13971); `d_ff`, two thirds
+of four times the width, is rounded up to a multiple of 256, as in the authors' repository."""
+
+
 class Printed(NamedTuple):
     """One row of a published table, as printed."""
 

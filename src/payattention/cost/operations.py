@@ -158,6 +158,20 @@ def classify(shape: TransformerShape, *, d_input: int) -> dict[str, int]:
     }
 
 
+def encode(shape: TransformerShape, *, tokens: int) -> dict[str, int]:
+    """Operations of one forward pass of a Transformer that reads, over one sequence, by part.
+
+    It looks both ways and has no output; a pooler reads the first token alone.
+
+    >>> from payattention.shape import BERT_BASE
+    >>> round(sum(encode(BERT_BASE, tokens=512).values()) / 1e9, 1)
+    96.6
+    """
+    bill = forward(shape, tokens=tokens)
+    del bill["logits"]
+    return bill | ({"pooler": matmul(1, shape.d_model, shape.d_model)} if shape.pooler else {})
+
+
 def decode(shape: TransformerShape, *, past: int, window: int | None = None) -> dict[str, int]:
     """Operations to write one token behind `past` tokens whose keys and values are kept, by part.
 
