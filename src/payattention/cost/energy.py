@@ -1,10 +1,10 @@
 """What computing takes from the world: time, electricity, carbon dioxide, water, money.
 
 Operations divided by a rate are seconds, seconds times watts are joules; carbon dioxide and water
-are proportional to the joules, and rent to the seconds. Each factor is an assumption that stands
-here once, with its source, and can be replaced at every call. Ignored are runs that failed, the
-making of the machines and of the building, time in which they stand idle, and all use of a model
-after its training; processors and network around an accelerator only count if `watts` has them.
+are proportional to the joules, and rent to the seconds. Each factor is one of the `assumptions` and
+can be replaced at every call. Ignored are runs that failed, the making of the machines and of the
+building, time in which they stand idle, and all use of a model after its training; processors and
+network around an accelerator only count if `watts` has them.
 
 Sources: Patterson et al. 2021 (arXiv:2104.10350), section 2.5 and appendix A, for electricity and
 carbon dioxide; Li et al. 2025 (arXiv:2304.03271) for water; de Vries 2023
@@ -12,127 +12,21 @@ carbon dioxide; Li et al. 2025 (arXiv:2304.03271) for water; de Vries 2023
 """
 
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from payattention.cost.arguments import positive, share, whole
+from payattention.cost.assumptions import (
+    CO2E_KILOGRAMS_PER_KILOWATT_HOUR,
+    JOULES_PER_KILOWATT_HOUR,
+    PUE,
+    TOKENS_PER_WORD,
+    UTILISATION,
+    WATER_OF_GENERATION,
+    WATER_ON_SITE,
+)
 from payattention.cost.hardware import Accelerator
 
-JOULES_PER_KILOWATT_HOUR = 3.6e6
 HOUR_SECONDS = 3600
 YEAR_SECONDS = 365 * 24 * HOUR_SECONDS
-KINDS = ("reported", "derived", "assumed")
-
-
-@dataclass(frozen=True)
-class Assumption:
-    """A number from the world: what it counts, how it came about, where and when.
-
-    It is "reported" by those who ran or measured it, "derived" by arithmetic from two such numbers,
-    or "assumed", for it depends on whom one asks.
-    """
-
-    value: float
-    unit: str
-    kind: str
-    source: str
-
-    def __post_init__(self) -> None:
-        positive("value", self.value)
-        if self.kind not in KINDS:
-            raise ValueError(f"kind={self.kind!r}: expected one of {', '.join(KINDS)}")
-        if not self.unit or not self.source:
-            raise ValueError(f"{self!r}: expected a unit and a source")
-
-
-UTILISATION = Assumption(
-    0.4,
-    "of the peak rate",
-    "assumed",
-    "Chowdhery et al. 2022 (arXiv:2204.02311), table 3: 0.21 for GPT-3, 0.46 for PaLM",
-)
-PUE = Assumption(
-    1.10,
-    "joules of the building for a joule of its computers",
-    "reported",
-    "Patterson et al. 2021 (arXiv:2104.10350), table 4, for GPT-3",
-)
-CO2E_KILOGRAMS_PER_KILOWATT_HOUR = Assumption(
-    0.429,
-    "kilograms of CO2e for a kilowatt-hour",
-    "reported",
-    "Patterson et al. 2021 (arXiv:2104.10350), table 4, for GPT-3",
-)
-GPT3_FLOPS = Assumption(
-    3.14e23, "operations", "reported", "Brown et al. 2020 (arXiv:2005.14165), table D.1"
-)
-GPT3_FLOPS_PER_SECOND = Assumption(
-    24.6e12,
-    "operations a second on each V100",
-    "reported",
-    "Patterson et al. 2021 (arXiv:2104.10350), appendix A",
-)
-GPT3_WATTS = Assumption(
-    330,
-    "watts for each V100 and its share of the server",
-    "reported",
-    "Patterson et al. 2021 (arXiv:2104.10350), appendix A",
-)
-GPT3_ACCELERATORS = Assumption(
-    10_000,
-    "V100",
-    "assumed",
-    "Patterson et al. 2021 (arXiv:2104.10350), appendix A: NVIDIA's suggestion; changes days only",
-)
-GPT3_KILOWATT_HOURS = Assumption(
-    1.287e6,
-    "kilowatt-hours",
-    "derived",
-    "Patterson et al. 2021 (arXiv:2104.10350), table 4; from the four numbers above",
-)
-WATER_ON_SITE = Assumption(
-    700_000 / GPT3_KILOWATT_HOURS.value,
-    "litres for a kilowatt-hour",
-    "derived",
-    "Li et al. 2025 (arXiv:2304.03271): 700,000 litres for GPT-3, divided by its kilowatt-hours",
-)
-WATER_OF_GENERATION = Assumption(
-    (5_400_000 - 700_000) / GPT3_KILOWATT_HOURS.value,
-    "litres for a kilowatt-hour",
-    "derived",
-    "Li et al. 2025 (arXiv:2304.03271): 5.4 million litres for GPT-3 in all, without those on site",
-)
-TOKENS_PER_WORD = Assumption(
-    4 / 3, "tokens", "assumed", "OpenAI Help Center, for English, read 2026-11: 100 for 75 words"
-)
-SERVERS_2027 = Assumption(
-    1_500_000,
-    "servers for AI that NVIDIA ships in a year",
-    "assumed",
-    "de Vries 2023 (doi:10.1016/j.joule.2023.09.004), a scenario for 2027",
-)
-SERVER_WATTS_LEAST = Assumption(
-    6_500,
-    "watts for a server of eight accelerators",
-    "reported",
-    "NVIDIA's DGX A100, in de Vries 2023 (doi:10.1016/j.joule.2023.09.004)",
-)
-SERVER_WATTS_MOST = Assumption(
-    10_200,
-    "watts for a server of eight accelerators",
-    "reported",
-    "NVIDIA's DGX H100, in de Vries 2023 (doi:10.1016/j.joule.2023.09.004)",
-)
-NETHERLANDS_JOULES = Assumption(
-    112_434e6 * JOULES_PER_KILOWATT_HOUR,
-    "joules of electricity in 2020",
-    "reported",
-    "Statistics Netherlands, electricity balance sheet, table 84575ENG, provisional, read 2026-11",
-)
-
-ASSUMPTIONS = MappingProxyType(
-    {name: value for name, value in globals().items() if isinstance(value, Assumption)}
-)
-"""All of the above by name, to be printed."""
 
 
 @dataclass(frozen=True)
@@ -237,9 +131,8 @@ def bill(
 
     >>> from dataclasses import replace
     >>> from payattention.cost.hardware import V100
-    >>> measured = replace(V100, watts=GPT3_WATTS.value)
-    >>> reached = GPT3_FLOPS_PER_SECOND.value / V100.peak("float16")
-    >>> gpt3 = bill(GPT3_FLOPS.value, on=measured, utilisation=reached, accelerators=10_000)
+    >>> measured = replace(V100, watts=330)
+    >>> gpt3 = bill(3.14e23, on=measured, utilisation=24.6 / 125, accelerators=10_000)
     >>> round(gpt3["seconds"] / 86_400, 1), round(kilowatt_hours(gpt3["joules"]))
     (14.8, 1287060)
     >>> round(gpt3["co2e_kilograms"] / 1000), round(gpt3["water_litres"], -5)
