@@ -18,7 +18,8 @@ from payattention.cost.memory import BITS
 class Accelerator:
     """What computes: peak rates by dtype, bandwidth, memory, power, and dollars for an hour.
 
-    `source` and `price_source` say where the numbers stand, and when they were read.
+    `source` and `price_source` say where the numbers stand, and when they were read. Memory
+    and watts are None where nobody knows them, as of what `measure.this_machine` has measured.
 
     Raises:
         TypeError, ValueError: for a quantity that is not a positive number, a dtype that is not in
@@ -28,8 +29,8 @@ class Accelerator:
     name: str
     flops_per_second: Mapping[str, float]
     bytes_per_second: float
-    memory_bytes: float
-    watts: float
+    memory_bytes: float | None
+    watts: float | None
     source: str
     dollars_per_hour: float | None = None
     price_source: str | None = None
@@ -41,8 +42,10 @@ class Accelerator:
             one_of("dtype", dtype, BITS)
             positive(f"flops_per_second[{dtype!r}]", rate)
         object.__setattr__(self, "flops_per_second", MappingProxyType(dict(self.flops_per_second)))
-        for name in ("bytes_per_second", "memory_bytes", "watts"):
-            positive(name, getattr(self, name))
+        positive("bytes_per_second", self.bytes_per_second)
+        for name in ("memory_bytes", "watts"):
+            if getattr(self, name) is not None:
+                positive(name, getattr(self, name))
         if not self.source:
             raise ValueError("source: got none; expected where the numbers stand, and when")
         if self.dollars_per_hour is not None:

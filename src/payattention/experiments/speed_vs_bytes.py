@@ -1,0 +1,228 @@
+"""How fast does a model write, and what does that depend on?
+
+One text, float32 unless said, one token at a time behind a short prompt. The models have from half
+a million bytes of weights to more than a thousand million. Beside each, in turn with it, the rate
+at which this machine multiplies a matrix of 512 MB by a vector: so many bytes are fetched in a
+second, and the weights over that rate are the least time of a token. The same model in 16 bits has
+half of the bytes and as many operations. And one layer's attention, behind pasts of several
+lengths, with 16 heads and as many keys, or 4, or 1, which all of them share.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from payattention import measure as clock
+from payattention import wording
+from payattention.attention import KeysAndValues, MultiHeadAttention
+from payattention.cost import memory, parameters
+from payattention.records import Record, Results
+from payattention.shape import TransformerShape, gpt
+from payattention.transformer import Decoder
+
+ALONE = True
+TOLERANCE = {"seconds": None, "bytes_per_second": None}
+HEADS, D_HEAD = 16, 64
+MATRIX = 512 * 2**20
+
+
+@dataclass(frozen=True)
+class Config:
+    """Layers and width of each model; pasts and keys of the layer; repeats and threads."""
+
+    sizes: tuple[tuple[int, int], ...] = (
+        (2, 64),
+        (4, 128),
+        (4, 256),
+        (8, 512),
+        (12, 768),
+        (16, 1024),
+        (24, 1024),
+    )
+    dtypes: tuple[str, ...] = ("float32", "bfloat16")
+    past: tuple[int, ...] = (1024, 4096, 16384, 65536)
+    kv_heads: tuple[int, ...] = (16, 4, 1)
+    prompt: int = 16
+    repeats: int = 9
+    threads: int = 2
+
+
+FULL = Config()
+LIVE = replace(
+    FULL, sizes=FULL.sizes[:4], dtypes=("float32",), past=FULL.past[:2], repeats=3, threads=1
+)
+
+
+def points(config: Config) -> list[Record]:
+    """One point for each model and dtype, small ones first, then the layers."""
+    models = [
+        {"task": "model", "layers": layers, "d_model": d_model} for layers, d_model in config.sizes
+    ]
+    return models + [{"task": "layer", "past": past} for past in config.past]
+
+
+def shape(layers: int, d_model: int) -> TransformerShape:
+    """A GPT-2 with a small vocabulary, so that nearly all of its weights are in the blocks."""
+    return replace(gpt(layers, d_model, d_model // D_HEAD, context=128), vocab=96)
+
+
+def measure(config: Config, point: Record) -> list[Record]:
+    """Seconds of one token and bytes that it needs, in each repeat."""
+    torch.manual_seed(0)
+    before = torch.get_num_threads()
+    torch.set_num_threads(config.threads)
+    try:
+        with torch.no_grad():
+            calls, needed = (models if point["task"] == "model" else layers)(config, point)
+            matrix = torch.randn(MATRIX // 4 // 4096, 4096)
+            calls["bandwidth"] = partial(torch.mv, matrix, torch.randn(4096))
+            times = clock.compare(calls, repeats=config.repeats, warmup=2)
+    finally:
+        torch.set_num_threads(before)
+    rates = [MATRIX / seconds for seconds in times.pop("bandwidth")]
+    return [
+        {
+            "kind": kind,
+            "repeat": repeat,
+            "seconds": seconds,
+            "bytes": needed[kind],
+            "bytes_per_second": rate,
+        }
+        for kind, all_seconds in times.items()
+        for repeat, (seconds, rate) in enumerate(zip(all_seconds, rates, strict=True))
+    ]
+
+
+Calls = dict[str, Callable[[], Any]]
+
+
+def models(config: Config, point: Record) -> tuple[Calls, dict[str, int]]:
+    """For each dtype, a call that writes a token, and the bytes of the weights that it reads."""
+    of = shape(point["layers"], point["d_model"])
+    calls, needed = {}, {}
+    for dtype in config.dtypes:
+        model = Decoder(of).to(getattr(torch, dtype)).eval()
+        calls[dtype] = next_token(model, prompt=config.prompt)
+        bill = parameters.decoder(of)
+        # of the table of positions one row is read; the table of tokens is the output as well
+        read = sum(bill.values()) - bill["positions"]
+        needed[dtype] = memory.bytes_of(read, dtype)
+    return calls, needed
+
+
+def next_token(model: Decoder, *, prompt: int) -> Callable[[], Tensor]:
+    """A call that reads one token behind a prompt, again and again the same one."""
+    kept = model.room()
+    model.following(torch.zeros(1, prompt, dtype=torch.long), kept=kept)
+    token = torch.zeros(1, 1, dtype=torch.long)
+
+    def call() -> Tensor:
+        logits = model.following(token, kept=kept)
+        for pieces in kept:
+            pieces.length = prompt
+        return logits
+
+    return call
+
+
+def layers(config: Config, point: Record) -> tuple[Calls, dict[str, int]]:
+    """For each number of keys, a call of a layer for one token, and the bytes that it reads."""
+    d_model, past = HEADS * D_HEAD, point["past"]
+    x = torch.randn(1, 1, d_model)
+    calls, needed = {}, {}
+    for kv_heads in config.kv_heads:
+        layer = MultiHeadAttention(d_model, heads=HEADS, kv_heads=kv_heads).eval()
+        kept = KeysAndValues()
+        kept.append(*torch.randn(2, 1, kv_heads, past, D_HEAD))
+        name = f"{kv_heads} keys"
+        calls[name] = partial(one_more, layer, x, kept)
+        weights = sum(p.numel() for p in layer.parameters())
+        needed[name] = memory.bytes_of(weights + 2 * kv_heads * (past + 1) * D_HEAD, "float32")
+    return calls, needed
+
+
+def one_more(layer: MultiHeadAttention, x: Tensor, kept: KeysAndValues) -> Tensor:
+    """What the layer gives for one more token, which is forgotten again."""
+    past = kept.length
+    mixed = layer(x, kept=kept)
+    kept.length = past
+    return mixed
+
+
+def run(config: Config) -> list[Record]:
+    """Records of all points, in order."""
+    return [point | record for point in points(config) for record in measure(config, point)]
+
+
+def rows(results: Results) -> list[Record]:
+    """For each point and kind: bytes, median seconds, and the share of the bound, with bounds."""
+    by = ["task", "layers", "d_model", "past", "kind"]
+    found = []
+    for records in _grouped(results.records(), by):
+        shares = [r["bytes"] / r["bytes_per_second"] / r["seconds"] for r in records]
+        seconds = sorted(r["seconds"] for r in records)[len(records) // 2]
+        first = {name: records[0].get(name) for name in (*by, "bytes")}
+        found.append(first | {"seconds": seconds, "shares": shares})
+    return found
+
+
+def _grouped(records: list[Record], by: list[str]) -> list[list[Record]]:
+    groups: dict[tuple, list[Record]] = {}
+    for record in records:
+        groups.setdefault(tuple(record.get(name) for name in by), []).append(record)
+    return list(groups.values())
+
+
+def findings(results: Results) -> dict[str, str]:
+    """What the text says: tokens a second, shares of the bound, and what halving bytes gains."""
+    found = {
+        "repeats": str(FULL.repeats),
+        "matrix": f"{MATRIX / 2**20:.0f}",
+        "bandwidth": f"{_median(results.column('bytes_per_second').tolist()) / 1e9:.0f}",
+    }
+    seconds: dict[tuple, list[float]] = {}
+    for row in rows(results):
+        size = row["past"] or f"{row['layers']}_{row['d_model']}"
+        name = f"{size}_{row['kind']}".replace(" ", "_")
+        found[f"{name}_megabytes"] = wording.two_digits(row["bytes"] / 1e6)
+        found[f"{name}_milliseconds"] = wording.two_digits(1e3 * row["seconds"])
+        found[f"{name}_per_second"] = wording.two_digits(1 / row["seconds"])
+        found[f"{name}_share"] = wording.percent(_median(row["shares"]))
+        if len(row["shares"]) > 1:
+            bounds = clock.interval(row["shares"])
+            found[f"{name}_share_bounds"] = wording.percent_with_bounds(
+                bounds.value, bounds.low, bounds.high
+            )
+    for records in _grouped(results.records(), ["task", "layers", "d_model", "past"]):
+        size = records[0].get("past") or f"{records[0]['layers']}_{records[0]['d_model']}"
+        for kind in {r["kind"]: None for r in records}:
+            seconds[size, kind] = [r["seconds"] for r in records if r["kind"] == kind]
+        for first, second in (
+            ("float32", "bfloat16"),
+            ("16 keys", "4 keys"),
+            ("16 keys", "1 keys"),
+        ):
+            if (size, first) not in seconds or (size, second) not in seconds:
+                continue
+            pairs = zip(seconds[size, first], seconds[size, second], strict=True)
+            ratios = [a / b for a, b in pairs]
+            if len(ratios) > 1:
+                ratio = clock.interval(ratios)
+                name = f"{size}_{first}_over_{second}".replace(" ", "_")
+                found[name] = wording.with_bounds(ratio.value, ratio.low, ratio.high, digits=1)
+    return found
+
+
+def _median(values: list[float]) -> float:
+    return sorted(values)[len(values) // 2]
+
+
+if __name__ == "__main__":
+    from payattention import results
+    from payattention.experiments import speed_vs_bytes
+
+    results.main(speed_vs_bytes)
