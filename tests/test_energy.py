@@ -142,8 +142,10 @@ def test_factors_multiply(years, more, factor):
     assert both == pytest.approx(separate)
 
 
-def test_what_is_not_rented_has_no_price():
+def test_what_is_not_known_is_not_billed():
     assert "dollars" not in energy.bill(1e15, on=LAPTOP_DDR4)
+    unknown = replace(LAPTOP_DDR4, watts=None)
+    assert energy.bill(989e12, on=unknown, utilisation=1).keys() == {"seconds"}
 
 
 def test_the_fastest_rate_is_taken_unless_a_dtype_is_given():

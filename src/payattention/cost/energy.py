@@ -125,7 +125,7 @@ def bill(
     accelerators: int = 1,
     place: DataCentre = DataCentre(),
 ) -> dict[str, float]:
-    """All of it: seconds, joules, kilograms, litres, and dollars where a price is known.
+    """Seconds; joules, kilograms and litres where watts are known; dollars where a price is.
 
     Other watts or another price come with `dataclasses.replace` of the accelerator.
 
@@ -139,19 +139,19 @@ def bill(
     (552, 5400000.0)
     """
     time = seconds(flops, on=on, dtype=dtype, utilisation=utilisation, accelerators=accelerators)
-    electricity = joules(time, watts=on.watts, accelerators=accelerators, place=place)
-    amounts = {
-        "seconds": time,
-        "joules": electricity,
-        "co2e_kilograms": co2e_kilograms(electricity, place=place),
-        "water_litres": sum(water_litres(electricity, place=place).values()),
-    }
-    if on.dollars_per_hour is None:
-        return amounts
-    price = on.dollars_per_hour
-    return amounts | {
-        "dollars": rent_dollars(time, dollars_per_hour=price, accelerators=accelerators)
-    }
+    amounts = {"seconds": time}
+    if on.watts is not None:
+        electricity = joules(time, watts=on.watts, accelerators=accelerators, place=place)
+        amounts |= {
+            "joules": electricity,
+            "co2e_kilograms": co2e_kilograms(electricity, place=place),
+            "water_litres": sum(water_litres(electricity, place=place).values()),
+        }
+    if on.dollars_per_hour is not None:
+        price = on.dollars_per_hour
+        rent = rent_dollars(time, dollars_per_hour=price, accelerators=accelerators)
+        amounts["dollars"] = rent
+    return amounts
 
 
 def dollars_per_flop(
