@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from payattention import attention, data, minilm, results
+from payattention import attention, data, measure, minilm, results
 from payattention.experiments import (
     accuracy_vs_input,
     bits_vs_sides,
@@ -21,6 +21,7 @@ from payattention.experiments import (
     loss_vs_design,
     loss_vs_length,
     loss_vs_mask,
+    memory_vs_tokens,
     pronunciation_vs_length,
     recall_vs_gap,
     recall_vs_pairs,
@@ -123,6 +124,15 @@ TINY = {
         batch_tokens=8,
         tests=3,
         seeds=2,
+    ),
+    memory_vs_tokens: replace(
+        memory_vs_tokens.FULL,
+        d_head=8,
+        forward=(1024, 1280, 1536),
+        backward=(1024, 1280, 1536),
+        timed_up_to=1536,
+        resident=(),
+        repeats=2,
     ),
     softmax_vs_width: replace(
         softmax_vs_width.FULL,
@@ -321,6 +331,58 @@ def test_slopes_and_medians_of_times():
     tokens, times = time_vs_tokens.medians(made, "square")
     assert tokens == [64, 256, 1024, 4096] and times == [n**2 for n in tokens]
     assert time_vs_tokens.slope(made, "square", least=256).value == pytest.approx(2.0)
+
+
+class TestMemory:
+    config = TINY[memory_vs_tokens]
+
+    @pytest.mark.parametrize("passes", memory_vs_tokens.SQUARES)
+    def test_stored_scores_are_so_many_squares(self, passes):
+        point, tokens = {"passes": passes, "tokens": 512}, 512
+        held = measure.peak_bytes(memory_vs_tokens.call(self.config, point, "stored"))
+        squares = memory_vs_tokens.SQUARES[passes]
+        assert held == pytest.approx(squares * tokens**2 * 4, rel=0.05)
+
+    def test_scores_are_stored_where_they_fit(self):
+        config = memory_vs_tokens.FULL
+        without = [
+            point
+            for point in memory_vs_tokens.points(config)
+            if "stored" not in memory_vs_tokens.ways_at(point)
+        ]
+        assert without == [{"passes": "forward and backward", "tokens": 32768}]
+
+    @pytest.mark.parametrize("passes", memory_vs_tokens.SQUARES)
+    def test_all_ways_give_the_same(self, passes):
+        point = {"passes": passes, "tokens": 61}
+        stored, *others = (
+            memory_vs_tokens.call(self.config, point, way)() for way in memory_vs_tokens.WAYS
+        )
+        for other in others:
+            torch.testing.assert_close(other, stored, atol=1e-5, rtol=1e-5)
+
+    @pytest.mark.slow
+    @pytest.mark.skipif(not memory_vs_tokens.CLEAR.exists(), reason="only Linux tells")
+    def test_the_process_grows_by_what_is_counted(self):
+        point = {"passes": "forward", "tokens": 4096}
+        counted = measure.peak_bytes(memory_vs_tokens.call(self.config, point, "stored"))
+        grown = memory_vs_tokens.resident_bytes(self.config, point, "stored")
+        assert grown == pytest.approx(counted, rel=0.1)
+
+    def test_slopes_and_ratios_are_those_of_the_records(self):
+        rows = []
+        for tokens in (512, 1024, 2048, 4096):
+            point = {"passes": "forward", "tokens": tokens, "way": "tiles"}
+            rows.append(point | {"peak_bytes": 7 * tokens, "seconds": None, "relative": None})
+            for repeat, noise in enumerate((0.5, 1.0, 9.0)):
+                times = {"seconds": noise * tokens**2, "relative": tokens + repeat}
+                rows.append(point | {"peak_bytes": None, **times})
+        made = Results.from_records("memory_vs_tokens", rows)
+        of = dict(passes="forward", way="tiles")
+        assert memory_vs_tokens.slope(made, "peak_bytes", **of).value == pytest.approx(1.0)
+        assert memory_vs_tokens.slope(made, "seconds", **of).value == pytest.approx(2.0)
+        longest, ratio = memory_vs_tokens.relative(made, **of)
+        assert longest == 4096 and ratio.value == pytest.approx(4097)
 
 
 def test_typical_is_the_geometric_mean():
