@@ -143,9 +143,13 @@ def _slices(size: int, tile: int) -> Iterator[slice]:
     return (slice(start, min(start + tile, size)) for start in range(0, size, tile))
 
 
+def _wide(x: Tensor) -> torch.dtype:
+    """The type in which sums of x are carried: float32 at least."""
+    return torch.promote_types(x.dtype, torch.float32)
+
+
 def _widened(x: Tensor, tokens: slice) -> Tensor:
-    """Some of the tokens, in float32 at least."""
-    return x[..., tokens, :].to(torch.promote_types(x.dtype, torch.float32))
+    return x[..., tokens, :].to(_wide(x))
 
 
 class _Attend(torch.autograd.Function):
@@ -158,8 +162,7 @@ class _Attend(torch.autograd.Function):
     def forward(ctx, queries, keys, values, mask, tile):
         scores = _Scores(queries, keys, mask, tile)
         output = values.new_empty(*queries.shape[:-1], values.shape[-1])
-        wide = _widened(queries, slice(0)).dtype
-        largests, totals = queries.new_empty(2, *queries.shape[:-1], 1, dtype=wide)
+        largests, totals = queries.new_empty(2, *queries.shape[:-1], 1, dtype=_wide(queries))
         for rows in scores.rows():
             parts = (
                 summarise(scores.at(rows, columns), _widened(values, columns))
@@ -178,9 +181,8 @@ class _Attend(torch.autograd.Function):
             raise RuntimeError("attend_in_tiles: has no second gradient; got create_graph=True")
         queries, keys, values, output, largests, totals = ctx.saved_tensors
         scores = _Scores(queries, keys, ctx.mask, ctx.tile)
-        every = slice(None)
         d_queries, d_keys, d_values = (
-            torch.zeros_like(_widened(x, every)) for x in (queries, keys, values)
+            torch.zeros_like(x, dtype=_wide(x)) for x in (queries, keys, values)
         )
         for rows in scores.rows():
             q, d_mixture = _widened(queries, rows), _widened(d_output, rows) / totals[..., rows, :]
