@@ -417,6 +417,12 @@ def test_published_encoder_decoder(d_model, heads, exact, printed, within):
     assert exact == pytest.approx(printed, rel=within)
 
 
+def test_more_numbers_may_be_stored_than_any_one_size_is():
+    """The scores of GPT-3 over a million tokens: 96 layers, 96 heads, a square for each."""
+    kept = memory.activations(GPT3, tokens=10**6, stored_scores=True)
+    assert kept["scores"] == 4 * 96**2 * 10**12
+
+
 def test_published_operations_and_memory():
     """Attention's share in GPT-2 small at 1,024 tokens, logits aside: 4 n d against 24 d^2."""
     bill = operations.forward(GPT2_SMALL, tokens=1024)

@@ -16,17 +16,17 @@ MOST_REAL = 1e40
 """Largest quantity with a unit: far beyond all operations that machines have done so far."""
 
 
-def whole(name: str, value: int, *, least: int = 1) -> int:
-    """The value, if it is a whole number from `least` to `MOST`.
+def whole(name: str, value: int, *, least: int = 1, most: int = MOST) -> int:
+    """The value, if it is a whole number from `least` to `most`.
 
     Raises:
         TypeError: for anything but an int: 1e3 is a float, and True is an answer.
         ValueError: for one that is out of bounds.
     """
-    expected = f"expected a whole number from {least} to {MOST:,}"
+    expected = f"expected a whole number from {least} to {most:,}"
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name}={value!r}: got {type(value).__name__}; {expected}")
-    if not least <= value <= MOST:
+    if not least <= value <= most:
         raise ValueError(f"{name}={value!r}: {expected}")
     return value
 

@@ -7,7 +7,7 @@ together with all the rest at the moment between the two; gradients that come af
 place of activations that go.
 """
 
-from payattention.cost.arguments import one_of, whole
+from payattention.cost.arguments import MOST_REAL, one_of, whole
 from payattention.shape import RecurrentShape, TransformerShape
 
 BITS = {
@@ -35,7 +35,9 @@ def bytes_of(numbers: int, dtype: str) -> int:
     Raises:
         ValueError: for a dtype that is not in `BITS`.
     """
-    return -(-whole("numbers", numbers, least=0) * one_of("dtype", dtype, BITS) // 8)
+    # more than one size may be: the scores of a long text are a product of many
+    most = int(MOST_REAL)
+    return -(-whole("numbers", numbers, least=0, most=most) * one_of("dtype", dtype, BITS) // 8)
 
 
 def recurrent_state_bytes(shape: RecurrentShape, *, dtype: str = "float32") -> int:
