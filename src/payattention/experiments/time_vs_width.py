@@ -7,6 +7,7 @@ which leaves out what the causal mask hides; beside it, its maps alone. All are 
 crossover is the length at which a block takes twice as long as its maps.
 """
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -97,9 +98,7 @@ def medians(results: Results, way: str, width: int) -> dict[int, float]:
     """Median seconds by tokens, of a way to run the block of the width."""
     chosen = results.where(way=way, width=width)
     return {
-        int(n): sorted(chosen.where(tokens=n).column("seconds"))[
-            len(chosen.where(tokens=n)) // 2
-        ]
+        int(n): sorted(chosen.where(tokens=n).column("seconds"))[len(chosen.where(tokens=n)) // 2]
         for n in sorted(set(chosen.column("tokens").tolist()))
     }
 
@@ -114,7 +113,7 @@ def crossover(results: Results, way: str, width: int) -> float | None:
     """Tokens at which the block takes twice the time of its maps, between two lengths; or None."""
     block, of_maps = medians(results, way, width), medians(results, "maps", width)
     ratios = [(n, block[n] / of_maps[n]) for n in block]
-    for (shorter, low), (longer, high) in zip(ratios, ratios[1:], strict=False):
+    for (shorter, low), (longer, high) in itertools.pairwise(ratios):
         if low < 2 <= high:
             at = math.log(2 / low) / math.log(high / low)
             return shorter * (longer / shorter) ** at
