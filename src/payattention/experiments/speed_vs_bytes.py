@@ -28,6 +28,7 @@ ALONE = True
 TOLERANCE = {"seconds": None, "bytes_per_second": None}
 HEADS, D_HEAD = 16, 64
 MATRIX = 512 * 2**20
+COMPARED = (("float32", "bfloat16"), ("16 keys", "4 keys"), ("16 keys", "1 keys"))
 
 
 @dataclass(frozen=True)
@@ -158,23 +159,17 @@ def run(config: Config) -> list[Record]:
     return [point | record for point in points(config) for record in measure(config, point)]
 
 
-def rows(results: Results) -> list[Record]:
-    """For each point and kind: bytes, median seconds, and the share of the bound, with bounds."""
-    by = ["task", "layers", "d_model", "past", "kind"]
-    found = []
-    for records in _grouped(results.records(), by):
-        shares = [r["bytes"] / r["bytes_per_second"] / r["seconds"] for r in records]
-        seconds = sorted(r["seconds"] for r in records)[len(records) // 2]
-        first = {name: records[0].get(name) for name in (*by, "bytes")}
-        found.append(first | {"seconds": seconds, "shares": shares})
-    return found
-
-
-def _grouped(records: list[Record], by: list[str]) -> list[list[Record]]:
-    groups: dict[tuple, list[Record]] = {}
-    for record in records:
-        groups.setdefault(tuple(record.get(name) for name in by), []).append(record)
-    return list(groups.values())
+def shares(results: Results) -> Results:
+    """The same records with megabytes, and the share of the speed that fetching alone allows."""
+    rows = [
+        row
+        | {
+            "megabytes": row["bytes"] / 1e6,
+            "share": row["bytes"] / row["bytes_per_second"] / row["seconds"],
+        }
+        for row in results.records()
+    ]
+    return Results.from_records(results.question, rows)
 
 
 def findings(results: Results) -> dict[str, str]:
@@ -183,37 +178,27 @@ def findings(results: Results) -> dict[str, str]:
         "repeats": str(FULL.repeats),
         "matrix": f"{MATRIX / 2**20:.0f}",
         "bandwidth": f"{_median(results.column('bytes_per_second').tolist()) / 1e9:.0f}",
+        "longest_past": f"{max(FULL.past):,}",
     }
-    seconds: dict[tuple, list[float]] = {}
-    for row in rows(results):
-        size = row["past"] or f"{row['layers']}_{row['d_model']}"
-        name = f"{size}_{row['kind']}".replace(" ", "_")
-        found[f"{name}_megabytes"] = wording.two_digits(row["bytes"] / 1e6)
-        found[f"{name}_milliseconds"] = wording.two_digits(1e3 * row["seconds"])
-        found[f"{name}_per_second"] = wording.two_digits(1 / row["seconds"])
-        found[f"{name}_share"] = wording.percent(_median(row["shares"]))
-        if len(row["shares"]) > 1:
-            bounds = clock.interval(row["shares"])
-            found[f"{name}_share_bounds"] = wording.percent_with_bounds(
-                bounds.value, bounds.low, bounds.high
-            )
-    for records in _grouped(results.records(), ["task", "layers", "d_model", "past"]):
-        size = records[0].get("past") or f"{records[0]['layers']}_{records[0]['d_model']}"
-        for kind in {r["kind"]: None for r in records}:
-            seconds[size, kind] = [r["seconds"] for r in records if r["kind"] == kind]
-        for first, second in (
-            ("float32", "bfloat16"),
-            ("16 keys", "4 keys"),
-            ("16 keys", "1 keys"),
-        ):
-            if (size, first) not in seconds or (size, second) not in seconds:
-                continue
-            pairs = zip(seconds[size, first], seconds[size, second], strict=True)
-            ratios = [a / b for a, b in pairs]
-            if len(ratios) > 1:
-                ratio = clock.interval(ratios)
+    for point in points(FULL):
+        rows = shares(results.where(**point))
+        kinds = list(dict.fromkeys(row["kind"] for row in rows.records()))
+        size = point.get("past") or f"{point['layers']}_{point['d_model']}"
+        seconds = {kind: rows.where(kind=kind).column("seconds").tolist() for kind in kinds}
+        for kind in kinds:
+            name = f"{size}_{kind}".replace(" ", "_")
+            of_kind, middle = rows.where(kind=kind), _median(seconds[kind])
+            found[f"{name}_megabytes"] = wording.two_digits(of_kind.column("megabytes")[0])
+            found[f"{name}_milliseconds"] = wording.two_digits(1e3 * middle)
+            found[f"{name}_per_second"] = wording.two_digits(1 / middle)
+            found[f"{name}_share"] = wording.percent(_median(of_kind.column("share").tolist()))
+        for first, second in COMPARED:
+            if first in kinds and second in kinds and len(seconds[first]) > 1:
+                by = clock.interval(
+                    a / b for a, b in zip(seconds[first], seconds[second], strict=True)
+                )
                 name = f"{size}_{first}_over_{second}".replace(" ", "_")
-                found[name] = wording.with_bounds(ratio.value, ratio.low, ratio.high, digits=1)
+                found[name] = wording.with_bounds(by.value, by.low, by.high, digits=1)
     return found
 
 

@@ -103,10 +103,29 @@ def medians(results: Results, way: str, width: int) -> dict[int, float]:
     }
 
 
-def predicted(way: str, width: int, tokens: int, *, seconds_of_maps: float) -> float:
-    """Seconds of the block if each operation took as long as one of the maps does."""
-    crossover = operations.crossover_tokens(shape(width), mask=WAYS[way])
-    return seconds_of_maps * (1 + tokens / crossover)
+def relative(results: Results) -> Results:
+    """The same records, each time a multiple of what the maps take in the shortest text."""
+    units = {w: next(iter(medians(results, "maps", w).values())) for w in _widths(results)}
+    rows = [row | {"relative": row["seconds"] / units[row["width"]]} for row in results.records()]
+    return Results.from_records(results.question, rows)
+
+
+def foretold(results: Results, way: str) -> Results:
+    """Times relative as in `relative`, if every operation took as long as one of the maps does."""
+    rows = []
+    for width in _widths(results):
+        of_maps = medians(results, "maps", width)
+        unit = next(iter(of_maps.values()))
+        bend = operations.crossover_tokens(shape(width), mask=WAYS[way])
+        rows += [
+            {"width": width, "tokens": n, "relative": seconds / unit * (1 + n / bend)}
+            for n, seconds in of_maps.items()
+        ]
+    return Results.from_records(results.question, rows)
+
+
+def _widths(results: Results) -> list[int]:
+    return sorted({int(width) for width in results.column("width")})
 
 
 def crossover(results: Results, way: str, width: int) -> float | None:
@@ -135,7 +154,7 @@ def findings(results: Results) -> dict[str, str]:
         "longest": f"{int(tokens[-1]):,}",
         "repeats": str(FULL.repeats),
     }
-    for width in sorted({int(w) for w in results.column("width")}):
+    for width in _widths(results):
         for way, mask in WAYS.items():
             name = f"{way.replace(' ', '_')}_{width}"
             found[f"{name}_first_slope"] = f"{slope(results, way, width, longest=False):.1f}"
