@@ -619,6 +619,7 @@ class TestSides:
             {"model": model, "steps": 4, "seed": 0, "tested": "hidden", "step": step, "bits": bits}
             for model, course in (("BERT", (1, 4, 2, 1)), ("GPT", (3, 3, 3, 3)))
             for step, bits in enumerate(course, 1)
+            for seed in (0, 1)
         ]
         assert bits_vs_sides.first_ahead(Results.from_records("bits_vs_sides", rows)) == 3
 

@@ -77,7 +77,11 @@ def pixels(split: str) -> Draw:
 
 
 def sound(split: str) -> Draw:
-    """Draws melodies in frames, and which way each goes; every split has melodies of its own."""
+    """Draws melodies in frames, and which way each goes; `split` changes nothing.
+
+    There are so few melodies that training hears them all; each draw has phases and noise of its
+    own.
+    """
 
     def draw(batch: int, generator: torch.Generator) -> tuple[Sequences, Classes]:
         waves, classes = Tones().draw(batch, generator)

@@ -287,18 +287,20 @@ def findings(results: Results) -> dict[str, str]:
                 by = paired_interval(runs[first], runs[second])
                 found[f"{name}_{test}"] = wording.with_bounds(by.value, by.low, by.high)
     crossing = first_ahead(results)
-    return found | ({"ahead_from": f"{crossing:,}"} if crossing else {})
+    return found | ({"clearly_ahead_from": f"{crossing:,}"} if crossing else {})
 
 
 def first_ahead(results: Results) -> int | None:
-    """The first recorded step from which on BERT needs fewer bits than GPT, or None."""
+    """The first recorded step from which on BERT needs fewer bits than GPT beyond doubt, or None.
+
+    Beyond doubt is a paired interval that lies above 0, which takes two runs of each.
+    """
     course = longest(results).where(tested="hidden")
     steps = sorted(set(course.column("step").tolist()))
-    ahead = [
-        statistics.fmean(by_seed(results, "BERT", tested="hidden", step=step))
-        < statistics.fmean(by_seed(results, "GPT", tested="hidden", step=step))
-        for step in steps
-    ]
+    ahead = []
+    for step in steps:
+        gpt, bert = (by_seed(results, m, tested="hidden", step=step) for m in ("GPT", "BERT"))
+        ahead.append(len(gpt) > 1 and paired_interval(gpt, bert).low > 0)
     return next((step for place, step in enumerate(steps) if all(ahead[place:])), None)
 
 

@@ -230,6 +230,7 @@ def findings(results: Results) -> dict[str, str]:
         more = paired_interval(100 * vit, 100 * cnn)
         bounds = wording.with_bounds(more.value, more.low, more.high, digits=1)
         found[_name(row, "more")] = bounds
+        found[_name(row, "times")] = f"{vit.mean() / cnn.mean():.1f}"
     return found
 
 

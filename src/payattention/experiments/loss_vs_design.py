@@ -282,6 +282,7 @@ def findings(results: Results) -> dict[str, str]:
         "rates": str(len(FULL.learning_rates)),
         "lowest_rate": f"{min(FULL.learning_rates):g}",
         "highest_rate": f"{max(FULL.learning_rates):g}",
+        "margin": f"{NEAR_BITS:g}",
         "letters": f"{data.letter_bits('validation'):.2f}",
         "trainings": str(len(trainings)),
         "diverged": str(sum(row["diverged"] for row in trainings.records())),
@@ -294,10 +295,9 @@ def findings(results: Results) -> dict[str, str]:
         found |= {f"{name}_{key}": said for key, said in _rates(runs).items()}
         compared = design != "pre-norm" and survived(runs) and survived(base)
         if compared and len(base[best(base)]) > 1:
-            by = paired_interval(runs[best(runs)], base[best(base)])
-            # adding 0 makes a zero of what rounds to one from below
-            bounds = (round(number, 2) + 0.0 for number in (by.value, by.low, by.high))
-            found[f"{name}_behind"] = wording.with_bounds(*bounds)
+            found[f"{name}_behind"] = _difference(runs[best(runs)], base[best(base)])
+        if not warmed:
+            found |= _more_when_cold(name, runs, by_rate(results, design, layers, warmed=True))
     start = results.where(trained=False)
     for design, layers in dict.fromkeys((r["design"], r["layers"]) for r in start.records()):
         rows = start.where(design=design, layers=layers)
@@ -309,6 +309,22 @@ def findings(results: Results) -> dict[str, str]:
         if one := _one_from(rows):
             found[f"{_slug(design)}_{layers}_one_from"] = str(one)
     return found
+
+
+def _more_when_cold(name: str, cold: dict, warm: dict) -> dict[str, str]:
+    """Bits more without a warm-up, each at its best rate, and both at the highest."""
+    rates = {"more": (best(cold), best(warm)), "more_highest": (max(cold), max(warm))}
+    found = {}
+    for key, (first, second) in rates.items():
+        if len(cold[first]) > 1:
+            found[f"{name}_{key}"] = _difference(cold[first], warm[second])
+    return found
+
+
+def _difference(first: list[float], second: list[float]) -> str:
+    by = paired_interval(first, second)
+    # adding 0 makes a zero of what rounds to one from below
+    return wording.with_bounds(*(round(number, 2) + 0.0 for number in (by.value, by.low, by.high)))
 
 
 def _one_from(start: Results) -> int | None:
