@@ -14,6 +14,7 @@ from small_gpt import random_gpt
 
 from payattention.explorables import (
     AttentionMap,
+    Bill,
     Crowding,
     Fading,
     Softmax,
@@ -38,6 +39,7 @@ FIGURES = {
     "softmax": Softmax,
     "attention_map": AttentionMap,
     "writer": lambda: Writer(random_gpt()),
+    "bill": Bill,
 }
 GUESSED = ("fading", "crowding", "softmax")  # that ask before they show
 MARK = {  # what each draws in its idea's colour, once there is something to see
@@ -46,6 +48,7 @@ MARK = {  # what each draws in its idea's colour, once there is something to see
     "softmax": '.explorable-trio path[stroke="var(--explorable-attention)"]',
     "attention_map": '.explorable-lines path[stroke="var(--explorable-attention)"]',
     "writer": '.explorable-strips path[stroke="var(--explorable-attention)"]',
+    "bill": '.explorable-canvas path[stroke="var(--explorable-attention)"]',
 }
 
 
