@@ -7,6 +7,9 @@ no torch, and so that the model and its bill cannot disagree about a size.
 from dataclasses import dataclass, fields, replace
 from typing import NamedTuple
 
+MOST = 10**15
+"""Largest size or count: a thousand times the parameters of any model so far."""
+
 GATES = {"rnn": 1, "lstm": 4, "gru": 3}
 """Affine maps in one step of each recurrent cell: one candidate, and the gates around it."""
 
@@ -16,8 +19,10 @@ def _require_positive_integers(shape) -> None:
         value = getattr(shape, field.name)
         if field.type not in (int, int | None) or (value is None and field.type is not int):
             continue
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{field.name}={value!r}: expected a whole number of at least 1")
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST:
+            raise ValueError(
+                f"{field.name}={value!r}: expected a whole number of at least 1, at most {MOST:,}"
+            )
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ import math
 from collections.abc import Mapping
 from typing import TypeVar
 
+from payattention.shape import MOST
+
 T = TypeVar("T")
 
-MOST = 10**15
-"""Largest size or count: a thousand times the tokens that anybody has trained on."""
 MOST_REAL = 1e40
 """Largest quantity with a unit: far beyond all operations that machines have done so far."""
 
@@ -70,7 +70,7 @@ def one_of(name: str, value: str, choices: Mapping[str, T]) -> T:
     return choices[value]
 
 
-def _expect_number(name: str, value: float, expected: str) -> None:
+def _expect_number(name: str, value: object, expected: str) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name}={value!r}: got {type(value).__name__}; {expected}")
     if not math.isfinite(value):
