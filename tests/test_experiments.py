@@ -1,6 +1,7 @@
 """Each experiment on a tiny configuration: its records, and what it says of them."""
 
 import importlib
+import itertools
 import math
 from dataclasses import replace
 
@@ -8,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from payattention import attention, data, measure, minilm, results
+from payattention import attention, data, measure, minilm, results, trained
+from payattention.cost import operations, parameters, roofline
 from payattention.experiments import (
     accuracy_vs_input,
     bits_vs_sides,
@@ -21,18 +23,23 @@ from payattention.experiments import (
     loss_vs_design,
     loss_vs_length,
     loss_vs_mask,
+    measured_vs_predicted,
     memory_vs_tokens,
     pronunciation_vs_length,
     recall_vs_gap,
     recall_vs_pairs,
     right_vs_place,
     softmax_vs_width,
+    speed_vs_bytes,
     speed_vs_peers,
+    time_vs_parameters,
     time_vs_tokens,
+    time_vs_width,
 )
 from payattention.pronunciation import Speller, without_stress
 from payattention.records import Results
 from payattention.tasks import PairRecall
+from payattention.transformer import Block, Decoder
 
 TINY = {
     accuracy_vs_input: replace(
@@ -162,6 +169,30 @@ TINY = {
         joined_words=3,
         seeds=2,
     ),
+    measured_vs_predicted: replace(
+        measured_vs_predicted.FULL,
+        shapes=(("narrow", 1, 64, 2), ("wide", 1, 128, 2)),
+        vocab=11,
+        tokens=5,
+        repeats=2,
+        threads=1,
+    ),
+    speed_vs_bytes: replace(
+        speed_vs_bytes.FULL,
+        sizes=((1, 64), (2, 64)),
+        past=(3, 7),
+        prompt=2,
+        repeats=2,
+        threads=1,
+    ),
+    time_vs_parameters: replace(
+        time_vs_parameters.FULL,
+        sizes=(("tenth", 1, 8, 2), ("book", 2, 12, 3)),
+        batch=2,
+        repeats=2,
+        threads=1,
+    ),
+    time_vs_width: replace(time_vs_width.FULL, widths=(64, 128), tokens=(2, 4, 8), repeats=2),
     time_vs_tokens: replace(
         time_vs_tokens.FULL, d_model=3, reading=(256, 512, 1024), writing=(2, 5), repeats=3
     ),
@@ -331,6 +362,100 @@ def test_slopes_and_medians_of_times():
     tokens, times = time_vs_tokens.medians(made, "square")
     assert tokens == [64, 256, 1024, 4096] and times == [n**2 for n in tokens]
     assert time_vs_tokens.slope(made, "square", least=256).value == pytest.approx(2.0)
+
+
+class TestWidths:
+    def test_both_ways_are_one_block_and_the_maps_do_what_no_pair_needs(self):
+        """Behind a mask that lets everybody see only itself, a block is its maps."""
+        torch.manual_seed(0)
+        block = Block(time_vs_width.shape(64)).eval()
+        x, alone = torch.randn(1, 7, 64), torch.eye(7, dtype=torch.bool)
+        torch.testing.assert_close(time_vs_width.maps(block, x), block(x, mask=alone))
+        calls = time_vs_width.calls({"width": 64, "tokens": 13})
+        counts = {name: measure.flops(call) for name, call in calls.items()}
+        bill = operations.forward(time_vs_width.shape(64), tokens=13)
+        square = bill["scores"] + bill["mixing"]
+        whole = sum(bill.values()) - bill["logits"]
+        assert counts == {"stored scores": whole, "fused": whole, "maps": whole - square}
+
+    def test_a_bend_is_found_between_the_lengths_around_it(self):
+        rows = [
+            {"width": 64, "tokens": n, "way": way, "repeat": r, "seconds": float(n * factor)}
+            for n in (128, 256, 512, 1024)
+            for way, factor in (
+                ("maps", 1),
+                ("stored scores", 1 + n / 384),
+                ("fused", 1 + n / 1e6),
+            )
+            for r in range(3)
+        ]
+        made = Results.from_records("time_vs_width", rows)
+        assert time_vs_width.crossover(made, "stored scores", 64) == pytest.approx(384, rel=0.02)
+        assert time_vs_width.crossover(made, "fused", 64) is None
+        foretold = time_vs_width.foretold(made, "stored scores")
+        assert foretold.where(tokens=1024).column("relative")[0] == pytest.approx(
+            8 * (1 + 1024 / 384)
+        )
+        unit = time_vs_width.relative(made).where(way="maps", tokens=256).column("relative")
+        assert unit == pytest.approx(2)
+
+
+class TestBytes:
+    def test_a_step_reads_one_token_behind_the_same_past_each_time(self):
+        torch.manual_seed(0)
+        model = Decoder(speed_vs_bytes.shape(2, 64)).eval()
+        with torch.no_grad():
+            step = speed_vs_bytes.next_token(model, prompt=5)
+            torch.testing.assert_close(step(), step())
+            whole = model(torch.zeros(1, 6, dtype=torch.long))[:, -1]
+            torch.testing.assert_close(step(), whole)
+
+    def test_bytes_are_those_of_the_weights_and_of_what_is_kept(self):
+        config = TINY[speed_vs_bytes]
+        with torch.no_grad():
+            point = {"layers": 2, "d_model": 64}
+            _, needed = speed_vs_bytes.models(config, point)
+            model = Decoder(speed_vs_bytes.shape(2, 64))
+            table = model.embedding.learned.table
+            read = sum(p.numel() for p in model.parameters()) - table.numel()
+            assert needed == {"float32": 4 * read, "bfloat16": 2 * read}
+            _, needed = speed_vs_bytes.layers(config, {"past": 7})
+        weights = 2 * 1024**2
+        assert needed["1 keys"] == 4 * (weights + 2 * 1024 * 64 + 2 * 64 * 8)
+        assert needed["16 keys"] == 4 * (2 * weights + 2 * 1024 * 8)
+
+    def test_shares_are_of_the_rate_of_the_same_round(self):
+        row = {"kind": "float32", "seconds": 2.0, "bytes": 6e6, "bytes_per_second": 4e6}
+        made = speed_vs_bytes.shares(Results.from_records("speed_vs_bytes", [row]))
+        assert made.records()[0] == row | {"megabytes": 6.0, "share": 0.75}
+
+
+def test_ten_times_the_parameters_are_ten_times_as_many():
+    config = time_vs_parameters.FULL
+    counts = [
+        sum(parameters.decoder(time_vs_parameters.shape(config, name)).values())
+        for name, *_ in config.sizes
+    ]
+    assert time_vs_parameters.shape(config, "book") == trained.GPT_SHAPE
+    for smaller, larger in itertools.pairwise(counts):
+        assert larger / smaller == pytest.approx(10, rel=0.02)
+
+
+def test_a_prediction_is_made_of_the_rates_of_its_round():
+    config = TINY[measured_vs_predicted]
+    for task in measured_vs_predicted.TASKS:
+        records = measured_vs_predicted.measure(config, {"shape": "wide", "task": task})
+        of, batch = measured_vs_predicted.shape(config, "wide")
+        for row in records:
+            if task == "training":
+                work = roofline.training(of, tokens=5, batch=batch)
+            else:
+                work = roofline.decode(of, past=5)
+            least = sum(
+                max(piece.flops / row["flops_per_second"], piece.bytes / row["bytes_per_second"])
+                for piece in work.values()
+            )
+            assert row["predicted"] == pytest.approx(least)
 
 
 class TestMemory:

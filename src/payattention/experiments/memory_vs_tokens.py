@@ -164,15 +164,17 @@ def medians(results: Results, column: str, *, passes: str, way: str) -> dict[int
     return {tokens: sorted(values)[len(values) // 2] for tokens, values in sorted(found.items())}
 
 
-def known(results: Results, column: str) -> Results:
-    """The records that have the column, memory in megabytes among what they have."""
-    rows = [
-        row | {"megabytes": row["peak_bytes"] / 1e6}
-        for row in results.records()
-        if row.get("peak_bytes") is not None
-    ]
-    kept = [row for row in rows if row.get(column) is not None]
+def megabytes(results: Results) -> Results:
+    """What was measured of memory, in megabytes."""
+    rows = [row for row in results.records() if row["peak_bytes"] is not None]
+    kept = [row | {"megabytes": row["peak_bytes"] / 1e6} for row in rows]
     return Results.from_records(results.question, kept)
+
+
+def times(results: Results) -> Results:
+    """What was measured of time."""
+    rows = [row for row in results.records() if row["relative"] is not None]
+    return Results.from_records(results.question, rows)
 
 
 def slope(results: Results, column: str, *, passes: str, way: str) -> clock.Interval:

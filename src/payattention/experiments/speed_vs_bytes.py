@@ -8,6 +8,7 @@ half of the bytes and as many operations. And one layer's attention, behind past
 lengths, with 16 heads and as many keys, or 4, or 1, which all of them share.
 """
 
+import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -177,7 +178,7 @@ def findings(results: Results) -> dict[str, str]:
     found = {
         "repeats": str(FULL.repeats),
         "matrix": f"{MATRIX / 2**20:.0f}",
-        "bandwidth": f"{_median(results.column('bytes_per_second').tolist()) / 1e9:.0f}",
+        "bandwidth": f"{statistics.median(results.column('bytes_per_second').tolist()) / 1e9:.0f}",
         "longest_past": f"{max(FULL.past):,}",
     }
     for point in points(FULL):
@@ -187,11 +188,13 @@ def findings(results: Results) -> dict[str, str]:
         seconds = {kind: rows.where(kind=kind).column("seconds").tolist() for kind in kinds}
         for kind in kinds:
             name = f"{size}_{kind}".replace(" ", "_")
-            of_kind, middle = rows.where(kind=kind), _median(seconds[kind])
+            of_kind, middle = rows.where(kind=kind), statistics.median(seconds[kind])
             found[f"{name}_megabytes"] = wording.two_digits(of_kind.column("megabytes")[0])
             found[f"{name}_milliseconds"] = wording.two_digits(1e3 * middle)
             found[f"{name}_per_second"] = wording.two_digits(1 / middle)
-            found[f"{name}_share"] = wording.percent(_median(of_kind.column("share").tolist()))
+            found[f"{name}_share"] = wording.percent(
+                statistics.median(of_kind.column("share").tolist())
+            )
         for first, second in COMPARED:
             if first in kinds and second in kinds and len(seconds[first]) > 1:
                 by = clock.interval(
@@ -200,10 +203,6 @@ def findings(results: Results) -> dict[str, str]:
                 name = f"{size}_{first}_over_{second}".replace(" ", "_")
                 found[name] = wording.with_bounds(by.value, by.low, by.high, digits=1)
     return found
-
-
-def _median(values: list[float]) -> float:
-    return sorted(values)[len(values) // 2]
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ crossover is the length at which a block takes twice as long as its maps.
 
 import itertools
 import math
+import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -96,11 +97,10 @@ def run(config: Config) -> list[Record]:
 
 def medians(results: Results, way: str, width: int) -> dict[int, float]:
     """Median seconds by tokens, of a way to run the block of the width."""
-    chosen = results.where(way=way, width=width)
-    return {
-        int(n): sorted(chosen.where(tokens=n).column("seconds"))[len(chosen.where(tokens=n)) // 2]
-        for n in sorted(set(chosen.column("tokens").tolist()))
-    }
+    found: dict[int, list[float]] = {}
+    for row in results.where(way=way, width=width).records():
+        found.setdefault(row["tokens"], []).append(row["seconds"])
+    return {tokens: statistics.median(seconds) for tokens, seconds in sorted(found.items())}
 
 
 def relative(results: Results) -> Results:
