@@ -12,9 +12,8 @@ const TEXT = {
   work: "What is done with it:",
   use: "it is used",
   train: "it is trained",
-  tokens: "Length of the text:",
-  places: "Patches of the image, and one:",
-  batch: "Texts at a time:",
+  tokens: "Length:",
+  batch: "At a time:",
   sizes: "Sizes of the model",
   layers: "Layers",
   d_model: "Width (d_model)",
@@ -81,6 +80,8 @@ const TEXT = {
   manyTokens: "{many} tokens",
   textsOne: "1 text",
   textsMany: "{many} texts",
+  imagesOne: "1 image",
+  imagesMany: "{many} images",
   finding: "{model} reads {texts} of {tokens} in {flops} operations, {share} of them for the arrows. From {crossover} tokens on they take more than all maps of a block.",
   trained: "{model} learns from {texts} of {tokens} in {flops} operations a step, {share} of them for the arrows. From {crossover} tokens on they take more than all maps of a block.",
   changed: "{model}, changed,",
@@ -152,6 +153,8 @@ export function quantity(value, unit) {
 /** Dollars without their sign: cents up to a hundred, then as `amount`. */
 export const dollarsText = (dollars) => (dollars >= 1 && dollars < 100 ? dollars.toFixed(2) : amount(dollars));
 
+const texts = (many, does, text) =>
+  does === "sees" ? counted(many, text.imagesOne, text.imagesMany) : counted(many, text.textsOne, text.textsMany);
 const counted = (many, one, more) => say(many === 1 ? one : more, { many: many.toLocaleString("en") });
 
 /** The bill as CSV: whole numbers digit by digit while that is exact, others to ten digits. */
@@ -425,7 +428,6 @@ function spentTable(lines, chosen, { does, on, text }) {
 function shares(question, { width, text }) {
   const { does, shape, tokens } = question;
   const most = 2 ** 20;
-  const percentOf = (share) => percent(share);
   const crossover = crossoverTokens(shape, false);
   const at = (n) => {
     const flops = grouped(readingOperations({ ...question, tokens: n }, false));
@@ -442,9 +444,9 @@ function shares(question, { width, text }) {
     flags: 2,
     x: {
       domain: [1, most], ticks: [1, 32, 1024, 32768, most], log: true, label: text.length,
-      text: (n) => (n >= most ? "1M" : n >= 1024 ? `${n / 1024}k` : String(n)),
+      text: (n) => (n === most ? "1M" : n >= 1024 ? `${n / 1024}k` : String(n)),
     },
-    y: { domain: [0, 1], ticks: [0, 0.5, 1], text: percentOf, label: "" },
+    y: { domain: [0, 1], ticks: [0, 0.5, 1], text: percent, label: "" },
     label: say(text.plot, said),
   });
   const { svg, along, up, edge } = chart;
@@ -570,7 +572,7 @@ function renderSmall({ model, el }, text, known) {
 
 let figures = 0; // on this page: the first one has the address, and ids are a figure's own
 
-function controls(text, known, chosen, set, number) {
+function controls(text, known, chosen, set, number, does) {
   const listed = (entries) => Object.entries(entries).map(([name, one]) => [name, one.name ?? one]);
   const pick = (name, options) =>
     choice({ label: text[name], options, value: chosen[name], onChange: (value) => set({ [name]: value }) });
@@ -582,7 +584,7 @@ function controls(text, known, chosen, set, number) {
     tokens: lengthSlider(text.tokens, chosen.tokens, known.most.tokens, text, (tokens) => set({ tokens })),
     batch: among({
       label: text.batch, max: BATCHES, at: (position) => 2 ** position, value: chosen.batch,
-      text: (many) => many.toLocaleString("en"), onInput: (batch) => set({ batch }),
+      text: (many) => texts(many, does(), text), onInput: (batch) => set({ batch }),
     }),
     utilisation: slider({
       label: text.utilisation, max: 100, position: Math.round(100 * chosen.utilisation),
@@ -630,7 +632,7 @@ function render({ model, el }) {
     show();
   };
 
-  const panel = controls(text, known, chosen, set, number);
+  const panel = controls(text, known, chosen, set, number, () => known.models[chosen.model].does);
   const said = spoken();
   said.nodes[0].classList.add("explorable-told");
   const canvas = element("div", { class: "explorable-canvas explorable-drag" });
@@ -711,7 +713,7 @@ function render({ model, el }) {
     said.set(
       say(training ? text.trained : text.finding, {
         model: same ? name : say(text.changed, { model: name }),
-        texts: counted(chosen.batch, text.textsOne, text.textsMany),
+        texts: texts(chosen.batch, does, text),
         tokens: counted(chosen.tokens, text.token, text.manyTokens),
         flops: amount(total(executed)),
         share: percent(arrows),
@@ -768,7 +770,7 @@ function render({ model, el }) {
         panel.accelerator.node, panel.dtype.node, panel.utilisation.node, panel.trained_tokens.node, ticks,
       ),
       below,
-      element("p", {}, reset),
+      element("div", { class: "explorable-controls" }, reset),
       ...(addressed ? [element("p", { class: "explorable-note" }, text.address)] : []),
       link,
     ),

@@ -168,7 +168,7 @@ class Bill(Explorable):
         what = "step_executed_flops" if training else "reading_executed_flops"
         flops = grouped(lines[what])
         arrows = percent(flops["arrows"] / total(flops))
-        texts = counted(self.batch, "text")
+        texts = counted(self.batch, "image" if MODELS[self.model].does == "sees" else "text")
         doing = "A training step on" if training else "Reading"
         return (
             f"{doing} {texts} of {counted(self.tokens, 'token')} takes {amount(total(flops))} "
