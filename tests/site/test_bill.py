@@ -282,7 +282,7 @@ def test_the_small_form_has_two_sliders_and_leaves_the_address_alone(opened):
 def test_a_number_that_is_typed_is_not_changed_under_the_hand(opened):
     page = opened()
     page.get_by_text("Sizes of the model").click()
-    vocab = page.get_by_label("Vocabulary or classes")
+    vocab = page.get_by_label("Vocabulary (vocab)")
     vocab.fill("")
     vocab.press_sequentially("32000")
     assert vocab.input_value() == "32000"
