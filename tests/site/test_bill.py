@@ -14,6 +14,7 @@ from payattention.explorables.quantities import amount
 from payattention.shape import GPT2_SMALL, GPT3
 
 LOADER = Path(__file__).parents[2] / "extensions" / "face" / "explorables-loader.js"
+AXE = Path(__file__).parent / "vendor" / "axe-core" / "axe.min.js"
 PHONE = 340
 
 
@@ -287,3 +288,24 @@ def test_a_number_that_is_typed_is_not_changed_under_the_hand(opened):
     vocab.press_sequentially("32000")
     assert vocab.input_value() == "32000"
     assert finding(page).startswith("GPT-2 small, changed,")
+
+
+@pytest.mark.parametrize(("theme", "width"), [("dark", 1280), ("light", PHONE)])
+@pytest.mark.parametrize("name", ["index", "small"])
+def test_axe_finds_no_violation(opened, address, name, theme, width):
+    page = opened(name, address=address, width=width)  # axe reads the style sheet again
+    page.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
+    page.evaluate(AXE.read_text(encoding="utf8"))
+
+    def violations():
+        found = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")["violations"]
+        return [f"{rule['id']}: {rule['nodes'][0]['html'][:200]}" for rule in found]
+
+    assert violations() == []
+    if name == "index":
+        choose(page, "What is done with it:", "train")
+        page.get_by_text("Sizes of the model").click()
+        assert violations() == []
+        listed(page, "Heads").first.fill("7")  # what is wrong is readable, too
+        page.locator(".explorable-stale").evaluate_all("all => all.forEach((one) => one.remove())")
+        assert violations() == []

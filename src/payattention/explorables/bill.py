@@ -8,6 +8,7 @@ import traitlets
 from payattention import trained
 from payattention.cost import energy, memory
 from payattention.cost.arguments import one_of
+from payattention.cost.assumptions import UTILISATION
 from payattention.cost.hardware import ACCELERATORS, Accelerator
 from payattention.explorables.billing import (
     MOST,
@@ -88,8 +89,8 @@ class Bill(Explorable):
     dtype = traitlets.Unicode("bfloat16").tag(sync=True)
     accelerator = traitlets.Unicode("H100").tag(sync=True)
     work = traitlets.Unicode("use").tag(sync=True)
-    utilisation = traitlets.Float(0.4).tag(sync=True)
-    trained_tokens = traitlets.Int(300_000_000_000).tag(sync=True)
+    utilisation = traitlets.Float(UTILISATION.value).tag(sync=True)
+    trained_tokens = traitlets.Int(TRAINED_TOKENS).tag(sync=True)
     stored_scores = traitlets.Bool(False).tag(sync=True)
     checkpointing = traitlets.Bool(False).tag(sync=True)
     models = traitlets.Dict().tag(sync=True)

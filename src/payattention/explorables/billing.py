@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from payattention.cost import energy, memory, operations, parameters, roofline
 from payattention.cost.arguments import one_of, share, whole
+from payattention.cost.assumptions import UTILISATION
 from payattention.cost.hardware import Accelerator
 from payattention.cost.roofline import Work
 from payattention.shape import TransformerShape
@@ -25,6 +26,8 @@ MOST = {
     "trained_tokens": 10**15,
 }
 """Largest values that a reader can ask for, so that every number stays readable."""
+TRAINED_TOKENS = 300_000_000_000
+"""Of GPT-3. Source: Brown et al. 2020, table 2.1 (arXiv:2005.14165)."""
 WORKS = {"use": "read, and write", "train": "train"}
 
 
@@ -62,8 +65,8 @@ class Question:
     batch: int = 1
     dtype: str = "bfloat16"
     work: str = "use"
-    utilisation: float = 0.4
-    trained_tokens: int = 300_000_000_000
+    utilisation: float = UTILISATION.value
+    trained_tokens: int = TRAINED_TOKENS
     stored_scores: bool = False
     checkpointing: bool = False
 
