@@ -13,6 +13,7 @@ from payattention.cost.hardware import ACCELERATORS, Accelerator
 from payattention.explorables.billing import (
     MOST,
     SIZES,
+    TRAINED_TOKENS,
     Model,
     Question,
     bill,
