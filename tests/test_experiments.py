@@ -390,7 +390,7 @@ class TestWidths:
             for r in range(3)
         ]
         made = Results.from_records("time_vs_width", rows)
-        assert time_vs_width.crossover(made, "stored scores", 64) == pytest.approx(384, rel=0.02)
+        assert time_vs_width.crossover(made, "stored scores", 64) == pytest.approx(384, rel=0.05)
         assert time_vs_width.crossover(made, "fused", 64) is None
         foretold = time_vs_width.foretold(made, "stored scores")
         assert foretold.where(tokens=1024).column("relative")[0] == pytest.approx(

@@ -189,12 +189,11 @@ def findings(results: Results) -> dict[str, str]:
         for kind in kinds:
             name = f"{size}_{kind}".replace(" ", "_")
             of_kind, middle = rows.where(kind=kind), statistics.median(seconds[kind])
+            share = statistics.median(of_kind.column("share").tolist())
             found[f"{name}_megabytes"] = wording.two_digits(of_kind.column("megabytes")[0])
             found[f"{name}_milliseconds"] = wording.two_digits(1e3 * middle)
             found[f"{name}_per_second"] = wording.two_digits(1 / middle)
-            found[f"{name}_share"] = wording.percent(
-                statistics.median(of_kind.column("share").tolist())
-            )
+            found[f"{name}_share"] = wording.percent(share)
         for first, second in COMPARED:
             if first in kinds and second in kinds and len(seconds[first]) > 1:
                 by = clock.interval(
