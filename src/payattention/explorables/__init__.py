@@ -11,6 +11,7 @@ from payattention.explorables.bill import Bill
 from payattention.explorables.crowding import Crowding
 from payattention.explorables.explorable import Explorable
 from payattention.explorables.fading import Fading
+from payattention.explorables.fleet import Fleet
 from payattention.explorables.softmax import Softmax
 from payattention.explorables.writer import Writer
 
@@ -20,6 +21,7 @@ __all__ = [
     "Crowding",
     "Explorable",
     "Fading",
+    "Fleet",
     "HeadView",
     "ModelView",
     "NeuronView",

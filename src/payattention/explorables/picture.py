@@ -178,6 +178,32 @@ def stacked_bars(stacks: Sequence[Stack], *, alt: str) -> str:
     return _svg(drawn, NARROW, top - 12, alt)
 
 
+@dataclass(frozen=True)
+class Bar:
+    """A bar: its name, its size and number, its idea."""
+
+    name: str
+    size: float
+    text: str
+    idea: str
+
+
+def bars(drawn: Sequence[Bar], *, alt: str) -> str:
+    """An SVG of bars, each under its name, all on one scale that begins at 0."""
+    longest = max(bar.size for bar in drawn)
+    parts = []
+    for row, bar in enumerate(drawn):
+        top = 40 * row
+        width = max(NARROW * bar.size / longest, 1)
+        parts.append(_text(bar.name, 0, top + 14))
+        parts.append(_text(bar.text, NARROW, top + 14, idea="ink", anchor="end"))
+        parts.append(
+            f'<rect x="0" y="{top + 20}" width="{width:.1f}" height="12" '
+            f'fill="{colour(bar.idea)}"/>'
+        )
+    return _svg(parts, NARROW, 40 * len(drawn) - 8, alt)
+
+
 def _stack(parts: Sequence[Part], top: float) -> list[str]:
     whole = sum(part.size for part in parts)
     x, blocks = 0.0, []
