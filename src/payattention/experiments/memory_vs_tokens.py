@@ -25,7 +25,7 @@ from torch import Tensor
 from payattention import measure as clock
 from payattention import wording
 from payattention.attention import attend, attend_fused
-from payattention.online_softmax import attend_in_tiles
+from payattention.online_softmax import TILE, attend_in_tiles
 from payattention.records import Record, Results
 
 ALONE = True
@@ -197,34 +197,40 @@ def relative(results: Results, *, passes: str, way: str) -> tuple[int, clock.Int
 
 def findings(results: Results) -> dict[str, str]:
     """What the text says: memory in MB and as a share, times as ratios, and how both grow."""
-    found = {"fitted_from": f"{FITTED_FROM:,}", "most_gb": wording.two_digits(MOST_BYTES / 1e9)}
+    found = {
+        "tile": str(TILE),
+        "fitted_from": f"{FITTED_FROM:,}",
+        "most_gb": wording.two_digits(MOST_BYTES / 1e9),
+    }
     for passes, short in (("forward", "forward"), ("forward and backward", "both")):
-        stored = medians(results, "peak_bytes", passes=passes, way="stored")
-        found[f"stored_{short}_longest"] = f"{max(stored):,}"
         for way in WAYS:
-            name, of = f"{way}_{short}", dict(passes=passes, way=way)
-            peaks = medians(results, "peak_bytes", **of)
-            found[f"{name}_longest"] = f"{max(peaks):,}"
-            for tokens, peak in peaks.items():
-                found[f"{name}_mb_{tokens}"] = wording.two_digits(peak / 1e6)
-                if tokens in stored:
-                    found[f"{name}_memory_1_in_{tokens}"] = wording.two_digits(
-                        stored[tokens] / peak
-                    )
-            for tokens, grown in medians(results, "resident_bytes", **of).items():
-                found[f"{name}_resident_mb_{tokens}"] = wording.two_digits(max(grown, 0) / 1e6)
-            *_, before, last = peaks
-            found[f"{name}_bytes_a_token"] = wording.two_digits(
-                (peaks[last] - peaks[before]) / (last - before)
-            )
-            for column, called in (("seconds", "time"), ("peak_bytes", "memory")):
-                fit = slope(results, column, **of)
-                found[f"{name}_{called}_slope"] = wording.with_bounds(fit.value, fit.low, fit.high)
-            timed, ratio = relative(results, **of)
-            found[f"timed_{short}"] = f"{timed:,}"
-            found[f"{name}_time"] = wording.with_bounds(ratio.value, ratio.low, ratio.high)
-            seconds = medians(results, "seconds", **of)[timed]
-            found[f"{name}_seconds"] = wording.two_digits(seconds)
+            said = _findings_of(results, passes=passes, way=way)
+            found |= {f"{way}_{short}_{name}": text for name, text in said.items()}
+        found[f"timed_{short}"] = f"{relative(results, passes=passes, way='stored')[0]:,}"
+    return found
+
+
+def _findings_of(results: Results, **of: str) -> dict[str, str]:
+    """What is said of one way and kind of pass."""
+    peaks = medians(results, "peak_bytes", **of)
+    *_, before, last = peaks
+    found = {"longest": f"{last:,}"}
+    found |= {f"mb_{n}": wording.two_digits(peak / 1e6) for n, peak in peaks.items()}
+    for tokens, grown in medians(results, "resident_bytes", **of).items():
+        found[f"resident_mb_{tokens}"] = wording.two_digits(grown / 1e6)
+    for column, called in (("seconds", "time"), ("peak_bytes", "memory")):
+        fit = slope(results, column, **of)
+        found[f"{called}_slope"] = wording.with_bounds(fit.value, fit.low, fit.high)
+    timed, ratio = relative(results, **of)
+    found["seconds"] = wording.two_digits(medians(results, "seconds", **of)[timed])
+    if of["way"] == "stored":
+        return found
+    grown_bytes = (peaks[last] - peaks[before]) / (last - before)
+    found["bytes_a_token"] = f"{grown_bytes:,.0f}"
+    found["time"] = wording.with_bounds(ratio.value, ratio.low, ratio.high)
+    stored = medians(results, "peak_bytes", passes=of["passes"], way="stored")
+    for tokens in stored:  # one part in so many of what stored scores take
+        found[f"memory_1_in_{tokens}"] = wording.two_digits(stored[tokens] / peaks[tokens])
     return found
 
 
