@@ -741,7 +741,14 @@ class TestSides:
 
     def test_ahead_is_the_step_from_which_bert_stays_so(self):
         rows = [
-            {"model": model, "steps": 4, "seed": 0, "tested": "hidden", "step": step, "bits": bits}
+            {
+                "model": model,
+                "steps": 4,
+                "seed": seed,
+                "tested": "hidden",
+                "step": step,
+                "bits": bits,
+            }
             for model, course in (("BERT", (1, 4, 2, 1)), ("GPT", (3, 3, 3, 3)))
             for step, bits in enumerate(course, 1)
             for seed in (0, 1)

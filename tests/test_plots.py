@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.colors import to_rgba
 
 from payattention import plots
 from payattention.attention_maps import AttentionMaps
@@ -221,11 +222,15 @@ class TestImages:
 
     def test_pictures_stand_in_rows_as_they_are(self):
         pictures, axis = self.drawn(5, 7, 11, across=3)
-        alpha = axis.images[0].get_array()[..., 3]
+        sheet = axis.images[0].get_array()
+        paper, ink = (np.array(to_rgba(plots.colour(name))) for name in ("paper", "ink"))
+        bright = (sheet - paper)[..., 0] / (ink - paper)[0]
+        alpha = sheet[..., 3]
         assert alpha.shape == (2 * 7 + 1, 3 * 11 + 2)
-        np.testing.assert_allclose(alpha[:7, :11], pictures[0])
-        np.testing.assert_allclose(alpha[:7, 24:], pictures[2])
-        np.testing.assert_allclose(alpha[8:, 12:23], pictures[4])
+        np.testing.assert_allclose(bright[:7, :11], pictures[0])
+        np.testing.assert_allclose(bright[:7, 24:], pictures[2])
+        np.testing.assert_allclose(bright[8:, 12:23], pictures[4])
+        assert (alpha[:7, :11] == 1).all()  # as bright on a dark page as on a light one
         assert not alpha[7].any() and not alpha[:, 11].any() and not alpha[8:, 24:].any()
 
     def test_each_name_stands_below_its_picture(self):

@@ -332,10 +332,10 @@ def lab(*arguments: str) -> None:
 
 
 def test(*arguments: str) -> None:
-    """Run the unit tests with branch coverage; with arguments, those alone: test -k gru."""
+    """Run the unit tests, two at a time, with branch coverage; some, alone: test -k gru."""
     ready()
     minilm()
-    coverage = ["--cov", "--cov-report=term", f"--cov-fail-under={COVERAGE_PERCENT}"]
+    coverage = ["-n", "2", "--cov", "--cov-report=term", f"--cov-fail-under={COVERAGE_PERCENT}"]
     run(VENV_PYTHON, "-m", "pytest", "--ignore=tests/site", *(arguments or coverage))
 
 

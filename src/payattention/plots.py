@@ -354,9 +354,10 @@ def images(
     shares: Sequence | np.ndarray | None = None,
     idea: str = "attention",
 ) -> Axes:
-    """Pictures in rows of `across`, in ink on paper, with a name below each.
+    """Pictures in rows of `across`, in ink on white paper, with a name below each.
 
-    Brightness from 0 to 1 is how opaque the ink is. With `size`, the cuts into patches of
+    Brightness from 0 to 1 is how much ink there is. Pixels keep their colour where a page is dark,
+    so the paper is drawn as well. With `size`, the cuts into patches of
     size x size pixels are drawn; `shares` then colours each patch, the fuller the larger its share,
     and the largest of a picture the fullest.
 
@@ -381,9 +382,10 @@ def images(
     corners = [divmod(place, across) for place in range(many)]
     corners = [(row * (height + below), column * (width + gap)) for row, column in corners]
     sheet = np.zeros((corners[-1][0] + height, across * (width + gap) - gap, 4))
-    sheet[:] = to_rgba(colour("ink"), 0.0)
+    paper, ink = np.array(to_rgba(colour("paper"))), np.array(to_rgba(colour("ink")))
     for picture, (top, left) in zip(pictures, corners, strict=True):
-        sheet[top : top + height, left : left + width, 3] = np.clip(picture, 0, 1)
+        bright = np.clip(picture, 0, 1)[..., None]
+        sheet[top : top + height, left : left + width] = (1 - bright) * paper + bright * ink
     axis.imshow(sheet, interpolation="nearest")
     if size is not None:
         _cut(axis, corners, (height, width), size)
