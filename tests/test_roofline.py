@@ -23,9 +23,16 @@ SHAPE = TransformerShape(layers=3, d_model=12, heads=3, kv_heads=1, d_ff=7, voca
 
 
 def test_each_part_takes_the_longer_of_computing_and_fetching():
-    work = {"computes": Work(6, 4), "fetches": Work(2, 20), "moves": Work(0, 8)}
-    assert roofline.seconds(work, on=SLOW) == {"computes": 3, "fetches": 5, "moves": 2}
-    assert roofline.share_of_matmuls(work, on=SLOW) == 0.3
+    work = {
+        "attention": Work(6, 4),
+        "feed-forward": Work(2, 20),
+        "logits": Work(2, 1),
+        "scores": Work(4, 1),
+        "norms": Work(0, 8),
+    }
+    least = {"attention": 3, "feed-forward": 5, "logits": 1, "scores": 2, "norms": 2}
+    assert roofline.seconds(work, on=SLOW) == least
+    assert roofline.share_of_matmuls(work, on=SLOW) == pytest.approx(4 / 13)
 
 
 @pytest.mark.parametrize("shape", [SHAPE, GPT2_SMALL, LLAMA_7B])

@@ -38,11 +38,16 @@ def seconds(work: dict[str, Work], *, on: Accelerator, dtype: str = "float32") -
     return {part: piece.seconds(on, dtype=dtype) for part, piece in work.items()}
 
 
+PRODUCTS = ("attention", "feed-forward", "logits")
+"""Parts that are plain matrix products. Scores and mixing are not among them: they run in one
+kernel, with a softmax in between."""
+
+
 def share_of_matmuls(work: dict[str, Work], *, on: Accelerator, dtype: str = "float32") -> float:
-    """Share of the predicted time that goes into parts that compute longer than they fetch."""
+    """Share of the predicted time that goes into plain products which compute, and do not fetch."""
     times = seconds(work, on=on, dtype=dtype)
-    computing = sum(t for part, t in times.items() if t == work[part].flops / on.peak(dtype))
-    return computing / sum(times.values())
+    computing = {part: work[part].flops / on.peak(dtype) for part in PRODUCTS}
+    return sum(t for part, t in computing.items() if t == times[part]) / sum(times.values())
 
 
 def decode(
