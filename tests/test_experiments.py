@@ -181,6 +181,8 @@ TINY = {
         speed_vs_bytes.FULL,
         sizes=((1, 64), (2, 64)),
         past=(3, 7),
+        matrix=(64, 128),
+        copies_bytes=2**16,
         prompt=2,
         repeats=2,
         threads=1,
@@ -423,6 +425,19 @@ class TestBytes:
         weights = 2 * 1024**2
         assert needed["1 keys"] == 4 * (weights + 2 * 1024 * 64 + 2 * 64 * 8)
         assert needed["16 keys"] == 4 * (2 * weights + 2 * 1024 * 8)
+
+    def test_bytes_of_a_format_are_those_that_it_is_packed_into(self):
+        rows, columns = 64, 128
+        _, needed = speed_vs_bytes.matrices(TINY[speed_vs_bytes], {"task": "matrix"})
+        assert {"float32", "bfloat16"} <= set(needed) <= set(speed_vs_bytes.FORMATS)
+        for name, bytes_needed in needed.items():
+            pack, multiply, _ = speed_vs_bytes.FORMATS[name]
+            packed = pack(rows, columns)
+            pieces = packed if isinstance(packed, tuple) else (packed,)
+            held = sum(piece.nbytes for piece in pieces)
+            row_scales = 2 * rows if name == "int8" else 0
+            assert held == bytes_needed + row_scales
+            assert multiply(torch.randn(1, columns), packed).shape == (1, rows)
 
     def test_shares_are_of_the_rate_of_the_same_round(self):
         row = {"kind": "float32", "seconds": 2.0, "bytes": 6e6, "bytes_per_second": 4e6}

@@ -44,7 +44,7 @@ class Config:
     )
     vocab: int = 512
     tokens: int = 256
-    repeats: int = 5
+    repeats: int = 9
     threads: int = 2
 
 
@@ -80,7 +80,7 @@ def measure(config: Config, point: Record) -> list[Record]:
             step = torch.no_grad()(next_token(model, prompt=config.tokens))
             work = roofline.decode(of, past=config.tokens)
         calls = {"step": step, **clock.machine_calls(size=SIZE, matrix_bytes=MATRIX)}
-        times = clock.compare(calls, repeats=config.repeats, warmup=2)
+        times = clock.compare(calls, repeats=config.repeats, warmup=3)
     finally:
         torch.set_num_threads(before)
     found = []

@@ -4,32 +4,44 @@ One text, float32 unless said, one token at a time behind a short prompt. The mo
 a million bytes of weights to more than a thousand million. Beside each, in turn with it, the rate
 at which this machine multiplies a matrix of 512 MB by a vector: so many bytes are fetched in a
 second, and the weights over that rate are the least time of a token. The same model in 16 bits has
-half of the bytes and as many operations. And one layer's attention, behind pasts of several
-lengths, with 16 heads and as many keys, or 4, or 1, which all of them share.
+half of the bytes and as many operations. Then one matrix, the widest of a model of seven billion
+parameters, times a vector, in 32, 16, 8 and 4 bits, so many copies in turn that no cache holds
+them; the formats of 8 and 4 bits are those that PyTorch packs for processors, scales included. And
+one layer's attention, behind pasts of several lengths, with 16 heads and as many keys, or 4, or 1,
+which all of them share.
 """
 
+import itertools
+import math
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from payattention import measure as clock
 from payattention import wording
 from payattention.attention import KeysAndValues, MultiHeadAttention
 from payattention.cost import memory, parameters
 from payattention.records import Record, Results
-from payattention.shape import TransformerShape, gpt
+from payattention.shape import LLAMA_7B, TransformerShape, gpt
 from payattention.transformer import Decoder
 
 ALONE = True
 TOLERANCE = {"seconds": None, "bytes_per_second": None}
 HEADS, D_HEAD = 16, 64
 MATRIX = 512 * 2**20
-COMPARED = (("float32", "bfloat16"), ("16 keys", "4 keys"), ("16 keys", "1 keys"))
+COMPARED = (
+    ("float32", "bfloat16"),
+    ("float32", "int8"),
+    ("float32", "int4"),
+    ("16 keys", "4 keys"),
+    ("16 keys", "1 keys"),
+)
 
 
 @dataclass(frozen=True)
@@ -48,6 +60,8 @@ class Config:
     dtypes: tuple[str, ...] = ("float32", "bfloat16")
     past: tuple[int, ...] = (1024, 4096, 16384, 65536)
     kv_heads: tuple[int, ...] = (16, 4, 1)
+    matrix: tuple[int, int] = (LLAMA_7B.d_ff, LLAMA_7B.d_model)
+    copies_bytes: int = 2**30
     prompt: int = 16
     repeats: int = 9
     threads: int = 2
@@ -55,7 +69,13 @@ class Config:
 
 FULL = Config()
 LIVE = replace(
-    FULL, sizes=FULL.sizes[:4], dtypes=("float32",), past=FULL.past[:2], repeats=3, threads=1
+    FULL,
+    sizes=FULL.sizes[:4],
+    dtypes=("float32",),
+    past=FULL.past[:2],
+    copies_bytes=2**28,
+    repeats=3,
+    threads=1,
 )
 
 
@@ -64,7 +84,8 @@ def points(config: Config) -> list[Record]:
     models = [
         {"task": "model", "layers": layers, "d_model": d_model} for layers, d_model in config.sizes
     ]
-    return models + [{"task": "layer", "past": past} for past in config.past]
+    layers = [{"task": "layer", "past": past} for past in config.past]
+    return [*models, {"task": "matrix"}, *layers]
 
 
 def shape(layers: int, d_model: int) -> TransformerShape:
@@ -79,7 +100,7 @@ def measure(config: Config, point: Record) -> list[Record]:
     torch.set_num_threads(config.threads)
     try:
         with torch.no_grad():
-            calls, needed = (models if point["task"] == "model" else layers)(config, point)
+            calls, needed = TASKS[point["task"]](config, point)
             matrix = torch.randn(MATRIX // 4 // 4096, 4096)
             calls["bandwidth"] = partial(torch.mv, matrix, torch.randn(4096))
             times = clock.compare(calls, repeats=config.repeats, warmup=2)
@@ -155,6 +176,69 @@ def one_more(layer: MultiHeadAttention, x: Tensor, kept: KeysAndValues) -> Tenso
     return mixed
 
 
+def matrices(config: Config, point: Record) -> tuple[Calls, dict[str, int]]:
+    """For each format that this PyTorch has, a call that multiplies the next copy by a vector."""
+    rows, columns = config.matrix
+    x = torch.randn(1, columns)
+    calls, needed = {}, {}
+    for name, (pack, multiply, bits) in FORMATS.items():
+        needed[name] = rows * columns * bits // 8
+        copies = max(2, config.copies_bytes // needed[name])
+        try:
+            packed = [pack(rows, columns) for _ in range(copies)]
+            calls[name] = partial(_next_product, multiply, x, itertools.cycle(packed))
+            calls[name]()
+        except (AttributeError, NotImplementedError, RuntimeError):  # not for every processor
+            del needed[name]
+            calls.pop(name, None)
+    return calls, needed
+
+
+def _next_product(multiply: Callable[..., Tensor], x: Tensor, packed: Iterator[Any]) -> Tensor:
+    return multiply(x, next(packed))
+
+
+def _whole(dtype: torch.dtype) -> tuple[Callable, Callable, int]:
+    """How a matrix of the dtype is made and multiplied, and its bits for a number."""
+    return (
+        lambda rows, columns: torch.randn(rows, columns).to(dtype),
+        lambda x, matrix: F.linear(x.to(dtype), matrix),
+        8 * dtype.itemsize,
+    )
+
+
+def _pack8(rows: int, columns: int) -> tuple[Tensor, Tensor]:
+    weights = torch.randint(-127, 128, (rows, columns), dtype=torch.int8)
+    return weights, torch.rand(rows, dtype=torch.bfloat16)
+
+
+def _pack4(rows: int, columns: int) -> tuple[Tensor, Tensor]:
+    weights = torch.randint(16, (rows, columns), dtype=torch.int32)
+    packed = torch.ops.aten._convert_weight_to_int4pack_for_cpu(weights, 1)
+    return packed, torch.rand(columns // GROUP, rows, 2, dtype=torch.bfloat16)
+
+
+GROUP = 32
+"""Numbers of four bits that share a scale and an offset, of 16 bits each."""
+FORMATS: dict[str, tuple[Callable, Callable, int]] = {
+    "float32": _whole(torch.float32),
+    "bfloat16": _whole(torch.bfloat16),
+    "int8": (
+        _pack8,
+        lambda x, packed: torch.ops.aten._weight_int8pack_mm(x.bfloat16(), *packed),
+        8,
+    ),
+    "int4": (
+        _pack4,
+        lambda x, packed: torch.ops.aten._weight_int4pack_mm_for_cpu(
+            x.bfloat16(), packed[0], GROUP, packed[1]
+        ),
+        4 + 32 // GROUP,
+    ),
+}
+TASKS = {"model": models, "layer": layers, "matrix": matrices}
+
+
 def run(config: Config) -> list[Record]:
     """Records of all points, in order."""
     return [point | record for point in points(config) for record in measure(config, point)]
@@ -184,7 +268,9 @@ def findings(results: Results) -> dict[str, str]:
     for point in points(FULL):
         rows = shares(results.where(**point))
         kinds = list(dict.fromkeys(row["kind"] for row in rows.records()))
-        size = point.get("past") or f"{point['layers']}_{point['d_model']}"
+        size = point.get("past") or point["task"]
+        if point["task"] == "model":
+            size = f"{point['layers']}_{point['d_model']}"
         seconds = {kind: rows.where(kind=kind).column("seconds").tolist() for kind in kinds}
         for kind in kinds:
             name = f"{size}_{kind}".replace(" ", "_")
@@ -194,6 +280,11 @@ def findings(results: Results) -> dict[str, str]:
             found[f"{name}_milliseconds"] = wording.two_digits(1e3 * middle)
             found[f"{name}_per_second"] = wording.two_digits(1 / middle)
             found[f"{name}_share"] = wording.percent(share)
+            if point["task"] == "matrix":
+                at_once = (
+                    middle * sum(parameters.decoder(LLAMA_7B).values()) / math.prod(FULL.matrix)
+                )
+                found[f"{name}_7b_per_second"] = wording.two_digits(1 / at_once)
         for first, second in COMPARED:
             if first in kinds and second in kinds and len(seconds[first]) > 1:
                 by = clock.interval(

@@ -1,9 +1,9 @@
 """Ten times the parameters, the same tokens: ten times the time?
 
-Training steps of three GPTs of the kind that comes with the book, on batches of its Shakespeare: a
-tenth of that model, the model, and ten times as much. Counted are the operations by formula, and
-measured the time of a step, forward, backward and fused AdamW, each in turn. What a whole training
-takes, twenty tokens for each parameter, follows from the time of its steps.
+Training steps of four GPTs of the kind that comes with the book, on batches of its Shakespeare: a
+tenth of that model, the model, ten times and a hundred times as much. Counted are the operations by
+formula, and measured the time of a step, forward, backward and fused AdamW, each in turn. What a
+whole training takes, twenty tokens for each parameter, follows from the time of its steps.
 """
 
 import statistics
@@ -35,9 +35,10 @@ class Config:
         ("tenth", 3, 56, 2),
         ("book", 6, 128, 4),
         ("tenfold", 8, 352, 11),
+        ("hundredfold", 12, 912, 24),
     )
     batch: int = 32
-    repeats: int = 7
+    repeats: int = 5
     threads: int = 2
 
 

@@ -35,13 +35,13 @@ D_HEAD = 64
 class Config:
     """Widths of the block, lengths of the text, and how often each is timed."""
 
-    widths: tuple[int, ...] = (64, 128, 256)
+    widths: tuple[int, ...] = (128, 256, 512)
     tokens: tuple[int, ...] = (128, 256, 512, 1024, 2048, 4096, 8192)
     repeats: int = 5
 
 
 FULL = Config()
-LIVE = replace(FULL, widths=(64,), tokens=FULL.tokens[:-1:2], repeats=3)
+LIVE = replace(FULL, widths=FULL.widths[:1], tokens=FULL.tokens[:-1:2], repeats=3)
 
 
 def shape(width: int) -> TransformerShape:
