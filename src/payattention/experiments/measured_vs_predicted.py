@@ -36,11 +36,11 @@ class Config:
     """Layers, width and batch of each shape by name; tokens, repeats and threads."""
 
     shapes: tuple[tuple[str, int, int, int], ...] = (
-        ("narrow", 4, 128, 8),
-        ("deep and narrow", 16, 128, 8),
-        ("middle", 4, 256, 8),
-        ("wide", 4, 512, 8),
-        ("widest", 3, 1024, 8),
+        ("narrow", 4, 128, 4),
+        ("deep and narrow", 16, 128, 4),
+        ("middle", 4, 256, 4),
+        ("wide", 4, 512, 4),
+        ("widest", 3, 1024, 4),
     )
     vocab: int = 512
     tokens: int = 256
