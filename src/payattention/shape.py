@@ -7,8 +7,8 @@ no torch, and so that the model and its bill cannot disagree about a size.
 from dataclasses import dataclass, fields, replace
 from typing import NamedTuple
 
-MOST = 10**15
-"""Largest size or count: a thousand times the parameters of any model so far."""
+MOST = 2**53 - 1
+"""Largest size or count: the last whole number that 64-bit floats, and JavaScript, hold exactly."""
 
 GATES = {"rnn": 1, "lstm": 4, "gru": 3}
 """Affine maps in one step of each recurrent cell: one candidate, and the gates around it."""
