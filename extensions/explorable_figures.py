@@ -5,15 +5,22 @@ A page that holds ``<figure data-explorable="fading">`` gets one small deferred 
 classic script ``_static/explorables/fading.js``. From ``file://`` a browser refuses
 modules, ``import()`` and ``fetch``, so that nothing here uses them. A model's weights lie
 beside that script, as classic scripts too; a page loads them when its reader asks for them.
+
+A page without cells, such as the cover, holds a figure by the directive ``{explorable}``.
 """
 
 import hashlib
 import json
 import re
+from typing import ClassVar
 
+from docutils import nodes
+from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
 
 from extensions import assets
+from payattention import explorables
 from payattention.explorables import bundle, writer
 
 VERSIONS = "/* VERSIONS */ {}"
@@ -28,6 +35,24 @@ def names_in(html: str) -> list[str]:
     ['fading']
     """
     return list(dict.fromkeys(FIGURE.findall(html)))
+
+
+class ExplorableDirective(SphinxDirective):
+    """A figure on a page that runs no cells: ``{explorable} Bill`` is what ``Bill()`` shows.
+
+    With the option ``small`` it is ``Bill(small=True)``.
+    """
+
+    required_arguments = 1
+    option_spec: ClassVar = {"small": directives.flag}
+
+    def run(self) -> list[nodes.Node]:
+        name = self.arguments[0]
+        if name not in explorables.__all__:
+            known = ", ".join(explorables.__all__)
+            raise self.error(f"explorable: got {name!r}; expected one of {known}")
+        figure = getattr(explorables, name)(**dict.fromkeys(self.options, True))
+        return [nodes.raw("", figure.fallback(), format="html")]
 
 
 def write_scripts(app: Sphinx) -> None:
@@ -60,6 +85,7 @@ def link(app: Sphinx, pagename, templatename, context, doctree) -> None:
 
 
 def setup(app: Sphinx) -> dict:
+    app.add_directive("explorable", ExplorableDirective)
     app.connect("builder-inited", write_scripts)
     app.connect("html-page-context", link)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy, scaled_dot_product_attention
 
 from payattention import associative_memory, attention, checks, generation, positions
 from payattention.checks.check import Check, Mistake, difference
-from payattention.cost import parameters
+from payattention.cost import hardware, parameters, roofline
 from payattention.shape import GPT2_SMALL, gpt
 
 sigmoid, tanh = torch.sigmoid, torch.tanh
@@ -19,6 +19,7 @@ ALL += ["soft_lookup", "causal_attention", "pairs", "score_spread", "attention_p
 ALL += ["where_to_look", "rotate_pair", "interpolated"]
 ALL += ["pre_norm_block", "count_parameters", "continued_attention", "kv_cache_step", "top_p"]
 ALL += ["masked_loss"]
+ALL += ["online_softmax", "training_flops", "kv_cache_tokens", "seconds_at_least"]
 
 
 @pytest.fixture(autouse=True)
@@ -172,6 +173,46 @@ def masked_loss_by_loop(logits, ids, hidden):
     return sum(losses) / len(losses)
 
 
+def merged_by_logarithms(first, then):
+    (a, total, mixed), (b, total_then, mixed_then) = first, then
+    largest = max(a, b)
+    whole = torch.logaddexp(a + total.log(), b + total_then.log()) - largest
+    return largest, whole.exp(), mixed * math.exp(a - largest) + mixed_then * math.exp(b - largest)
+
+
+def merged_by_case(first, then):
+    if first[0] < then[0]:
+        first, then = then, first
+    shrink = math.exp(then[0] - first[0])
+    return [first[0], first[1] + shrink * then[1], first[2] + shrink * then[2]]
+
+
+def training_product_by_product(config, tokens):
+    d, wide, head = config["d_model"], config["d_ff"], config["d_model"] // config["heads"]
+    products = [(tokens, d, d)] * 4 + [(tokens, d, wide), (tokens, wide, d)]
+    products += [(tokens, head, tokens), (tokens, tokens, head)] * config["heads"]
+    products = products * config["layers"] + [(tokens, d, config["vocab"])]
+    return sum(3 * 2 * math.prod(sizes) for sizes in products)
+
+
+def fitting_one_after_the_other(config, memory_bytes):
+    c = config
+    layer = 2 * c["kv_heads"] * c["d_head"] * c["bytes_per_number"]
+    left = memory_bytes - c["parameters"] * c["bytes_per_number"]
+    tokens = 0
+    while left >= (tokens + 1) * c["layers"] * layer:
+        tokens += 1
+    return tokens
+
+
+def roof_by_loop(flops, bytes, flops_per_second, bytes_per_second):
+    total = 0.0
+    for count, size in zip(flops, bytes, strict=True):
+        computing, fetching = count / flops_per_second, size / bytes_per_second
+        total += computing if computing > fetching else fetching
+    return total
+
+
 RIGHT = [
     ("gru_step", gru),
     ("gru_step", gru_by_torch),
@@ -217,6 +258,15 @@ RIGHT = [
     (
         "masked_loss",
         lambda logits, ids, hidden: cross_entropy(logits.mT, ids.where(hidden, -100)),
+    ),
+    ("online_softmax", merged_by_logarithms),
+    ("online_softmax", merged_by_case),
+    ("training_flops", training_product_by_product),
+    ("kv_cache_tokens", fitting_one_after_the_other),
+    ("seconds_at_least", roof_by_loop),
+    (
+        "seconds_at_least",
+        lambda f, b, F, B: np.maximum(np.array(f) / F, np.array(b) / B).sum(),
     ),
 ]
 
@@ -367,6 +417,29 @@ def test_top_p_is_what_the_sampler_does():
         torch.testing.assert_close(
             torch.tensor(top_p_by_loop(probabilities, share))[None], row, atol=1e-6, rtol=1e-5
         )
+
+
+def test_merged_parts_are_the_softmax_of_the_row():
+    scores, values = torch.tensor([3.0, -1.0, 1e3]).double(), torch.randn(3, 2).double()
+    first, then = (
+        (s.max(), (s - s.max()).exp().sum(), (s - s.max()).exp() @ v)
+        for s, v in ((scores[:2], values[:2]), (scores[2:], values[2:]))
+    )
+    _, total, mixture = checks.online_softmax.solution(first, then)
+    torch.testing.assert_close(mixture / total, scores.softmax(0) @ values)
+
+
+def test_solutions_of_the_bill_are_those_of_the_cost_model():
+    config = dict(layers=12, d_model=768, heads=12, d_ff=3072, vocab=50257)
+    # GPT-2 small at 1,024 tokens: three times 291,648,307,200
+    assert checks.training_flops.solution(config, 1024) == 3 * 291_648_307_200
+    (config, left), answer = checks.kv_cache_tokens.cases[0], checks.kv_cache_tokens.solution
+    # Llama 3 8B at 16 bits: 24 GB less 16.06 GB, at 131,072 bytes a token
+    assert answer(config, left) == (24_000_000_000 - 16_060_522_496) // 131_072
+    on = hardware.Accelerator("by hand", {"float32": 2.0}, 4.0, 1.0, 1.0, source="nowhere")
+    work = dict(computes=roofline.Work(6, 4), fetches=roofline.Work(2, 20))
+    assert checks.seconds_at_least.solution([6, 2], [4, 20], 2, 4) == 3 + 5
+    assert sum(roofline.seconds(work, on=on).values()) == 3 + 5
 
 
 # Wrong answers, as readers write them
@@ -571,6 +644,59 @@ def nucleus(probabilities, share):
 
 def losses(logits, ids):
     return -logits.log_softmax(dim=-1).gather(-1, ids[..., None])[..., 0]
+
+
+def merged_with(combine, *, common=max):
+    """A merge whose totals and mixtures are combined from either and its exponential."""
+
+    def answer(first, then):
+        largest = common(first[0], then[0])
+        a, b = torch.exp(first[0] - largest), torch.exp(then[0] - largest)
+        return largest, *(combine(i, first[i], then[i], a, b) for i in (1, 2))
+
+    return answer
+
+
+def merged_and_divided(first, then):
+    largest, total, mixture = merged_by_case(first, then)
+    return largest, total, mixture / total
+
+
+def merged_from_zero(first, then):
+    a, b = torch.exp(first[0]), torch.exp(then[0])
+    return max(first[0], then[0]), a * first[1] + b * then[1], a * first[2] + b * then[2]
+
+
+def step_less(missing):
+    """The right operations of a step, and less by what is missing, in multiplications a token."""
+
+    def answer(config, tokens):
+        d, wide = config["d_model"], config["d_ff"]
+        right = training_product_by_product(config, tokens)
+        return right - 6 * tokens * missing(config, tokens, config["layers"], d, wide)
+
+    return answer
+
+
+def step_times(factor):
+    return lambda config, tokens: training_product_by_product(config, tokens) * factor
+
+
+def left_over(config, memory_bytes):
+    return memory_bytes - config["parameters"] * config["bytes_per_number"]
+
+
+def token_of(config, heads="kv_heads"):
+    sizes = (config[name] for name in ("layers", heads, "d_head", "bytes_per_number"))
+    return 2 * math.prod(sizes)
+
+
+def fit(left, token):
+    return left // token if left > 0 else 0
+
+
+def times_of(flops, bytes, F, B):
+    return [f / F for f in flops], [b / B for b in bytes]
 
 
 WRONG = [
@@ -882,6 +1008,114 @@ WRONG = [
     ),
     ("masked_loss", "no_minus", lambda x, ids, gaps: -losses(x, ids)[gaps].mean()),
     ("masked_loss", "bits", lambda x, ids, gaps: losses(x, ids)[gaps].mean() / math.log(2)),
+    ("online_softmax", "not_shrunk", merged_with(lambda i, one, two, a, b: one + two)),
+    (
+        "online_softmax",
+        "total_not_shrunk",
+        merged_with(lambda i, one, two, a, b: one + two if i == 1 else a * one + b * two),
+    ),
+    (
+        "online_softmax",
+        "mixture_not_shrunk",
+        merged_with(lambda i, one, two, a, b: one + two if i == 2 else a * one + b * two),
+    ),
+    ("online_softmax", "only_first_shrunk", merged_with(lambda i, one, two, a, b: a * one + two)),
+    ("online_softmax", "shrinks_swapped", merged_with(lambda i, one, two, a, b: b * one + a * two)),
+    ("online_softmax", "upside_down", merged_with(lambda i, one, two, a, b: one / a + two / b)),
+    (
+        "online_softmax",
+        "smaller",
+        merged_with(lambda i, one, two, a, b: a * one + b * two, common=min),
+    ),
+    ("online_softmax", "from_zero", merged_from_zero),
+    ("online_softmax", "normalised", merged_and_divided),
+    ("training_flops", "forward_only", step_times(1 / 3)),
+    ("training_flops", "backward_once", step_times(2 / 3)),
+    ("training_flops", "multiply_adds", step_times(1 / 2)),
+    ("training_flops", "no_square", step_less(lambda c, n, layers, d, wide: layers * 2 * n * d)),
+    (
+        "training_flops",
+        "scores_without_mixing",
+        step_less(lambda c, n, layers, d, wide: layers * n * d),
+    ),
+    (
+        "training_flops",
+        "causal",
+        step_less(lambda c, n, layers, d, wide: layers * 2 * d * (n - (n + 1) / 2)),
+    ),
+    (
+        "training_flops",
+        "heads_of_full_width",
+        step_less(lambda c, n, layers, d, wide: (1 - c["heads"]) * layers * 2 * n * d),
+    ),
+    (
+        "training_flops",
+        "square_once",
+        step_less(lambda c, n, layers, d, wide: layers * 2 * (n - 1) * d),
+    ),
+    ("training_flops", "no_logits", step_less(lambda c, n, layers, d, wide: d * c["vocab"])),
+    (
+        "training_flops",
+        "embedding_multiplied",
+        step_less(lambda c, n, layers, d, wide: -d * c["vocab"]),
+    ),
+    ("training_flops", "no_output_map", step_less(lambda c, n, layers, d, wide: layers * d * d)),
+    (
+        "training_flops",
+        "four_times_as_wide",
+        step_less(lambda c, n, layers, d, wide: layers * 2 * d * (wide - 4 * d)),
+    ),
+    (
+        "training_flops",
+        "one_block",
+        lambda config, n: training_product_by_product(config | {"layers": 1}, n),
+    ),
+    ("training_flops", "one_token", lambda c, n: training_product_by_product(c, n) / n),
+    ("training_flops", "rule_of_thumb", lambda c, n: 72 * c["layers"] * c["d_model"] ** 2 * n),
+    ("kv_cache_tokens", "no_weights", lambda c, m: m // token_of(c)),
+    ("kv_cache_tokens", "weights_in_numbers", lambda c, m: fit(m - c["parameters"], token_of(c))),
+    ("kv_cache_tokens", "keys_only", lambda c, m: fit(left_over(c, m), token_of(c) // 2)),
+    (
+        "kv_cache_tokens",
+        "numbers_not_bytes",
+        lambda c, m: fit(left_over(c, m), token_of(c) // c["bytes_per_number"]),
+    ),
+    ("kv_cache_tokens", "all_heads", lambda c, m: fit(left_over(c, m), token_of(c, "heads"))),
+    (
+        "kv_cache_tokens",
+        "one_layer",
+        lambda c, m: fit(left_over(c, m), token_of(c) // c["layers"]),
+    ),
+    ("kv_cache_tokens", "below_zero", lambda c, m: math.floor(left_over(c, m) / token_of(c))),
+    (
+        "kv_cache_tokens",
+        "rounded_up",
+        lambda c, m: math.ceil(max(0, left_over(c, m)) / token_of(c)),
+    ),
+    ("kv_cache_tokens", "not_rounded", lambda c, m: max(0, left_over(c, m)) / token_of(c)),
+    ("kv_cache_tokens", "bytes_left", lambda c, m: max(0, left_over(c, m))),
+    (
+        "seconds_at_least",
+        "max_of_sums",
+        lambda *given: max(map(sum, times_of(*given))),
+    ),
+    ("seconds_at_least", "sum_of_both", lambda *given: sum(map(sum, times_of(*given)))),
+    ("seconds_at_least", "smaller", lambda *given: sum(map(min, *times_of(*given)))),
+    ("seconds_at_least", "only_computing", lambda *given: sum(times_of(*given)[0])),
+    ("seconds_at_least", "only_fetching", lambda *given: sum(times_of(*given)[1])),
+    ("seconds_at_least", "longest_part", lambda *given: max(map(max, *times_of(*given)))),
+    ("seconds_at_least", "not_added", lambda *given: list(map(max, *times_of(*given)))),
+    ("seconds_at_least", "rates_swapped", lambda f, b, F, B: roof_by_loop(f, b, B, F)),
+    (
+        "seconds_at_least",
+        "larger_count",
+        lambda f, b, F, B: sum([f, b][b > f] / [F, B][b > f] for f, b in zip(f, b, strict=True)),
+    ),
+    (
+        "seconds_at_least",
+        "upside_down",
+        lambda f, b, F, B: sum(max(F / f, B / b) for f, b in zip(f, b, strict=True)),
+    ),
 ]
 
 

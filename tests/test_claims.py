@@ -2,12 +2,17 @@
 
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from extensions import claims as extension
 from payattention import results
+from payattention.cost import assumptions, energy, memory, operations, parameters
+from payattention.cost.energy import kilowatt_hours
+from payattention.cost.hardware import H100, V100
+from payattention.shape import GPT2_SMALL, GPT3
 
 ROOT = Path(__file__).resolve().parents[1]
 CLAIMS = extension.read(ROOT / extension.FILE)
@@ -65,11 +70,13 @@ class TestClaim:
 
 # Arithmetic: what is computed here, and how the answer prints it
 
-H100 = 0.4 * 989e12  # operations a second, at 40 % of the peak
-HOUR, DAY = 3600, 86_400
-YEAR = 365.25 * DAY
-GPT3_PARAMETERS = 12 * 96 * 12_288**2 + (50_257 + 2_048) * 12_288
-GPT3_WATT_SECONDS = 3.14e23 / 24.6e12 * 330 * 1.10
+DAY = 86_400
+GPT3_PARAMETERS = sum(parameters.decoder(GPT3).values())
+GPT3_FLOPS = assumptions.GPT3_FLOPS.value
+GPT3_BILL = energy.bill(GPT3_FLOPS, on=replace(V100, watts=330), utilisation=24.6 / 125)
+FIVES = [energy.price_factor(years, per_years=5) for years in (10, 15, 20)]
+PAPERBACKS = [energy.printed_dollars_per_million_tokens(10, words=w) for w in (60_000, 100_000)]
+ONE_V100 = energy.seconds(GPT3_FLOPS, on=V100, utilisation=28 / 125)
 LENET_5 = {
     "C1": 6 * (25 + 1),  # six maps, each from the image
     "S2": 6 * 2,  # a factor and a bias for each map
@@ -80,40 +87,69 @@ LENET_5 = {
 }
 
 
-def share(tokens, d_model, factor):
-    return tokens / (factor * d_model + tokens)
+def square(shape, tokens, mask):
+    """Share of scores and mixing, in per cent, logits aside."""
+    pairs = operations.needed_pairs(tokens, mask=mask)
+    bill = operations.forward(shape, tokens=tokens, pairs=pairs)
+    return 100 * (bill["scores"] + bill["mixing"]) / (sum(bill.values()) - bill["logits"])
+
+
+def training(parameters):
+    return operations.training_by_rule(parameters, tokens=300 * 10**9)
+
+
+def h100_days(flops):
+    return energy.seconds(flops, on=H100, utilisation=0.4) / DAY
+
+
+def fleet(watts):
+    return kilowatt_hours(energy.fleet_joules(1_500_000, watts=watts)) / 1e9
+
+
+def million_tokens(dollars_per_hour):
+    price = energy.dollars_per_flop(on=H100, dollars_per_hour=dollars_per_hour, utilisation=0.4)
+    return energy.dollars_per_million_tokens(1e12, dollars_per_flop=price)
 
 
 SUMS = [
     ("0.01", 1.23e22 / 1.21e20, 0.02, 100, "a hundred times"),
     ("0.11", 2**-0.076, 5e-4, 0.949, "0.949"),
     ("0.11", 10**-0.076, 1e-3, 0.839, "0.839"),
+    ("0.12", ONE_V100 / energy.YEAR_SECONDS, 2e-3, 355, "355 years"),
+    ("0.12", energy.rent_dollars(ONE_V100, dollars_per_hour=1.5) / 1e6, 0.02, 4.6, "4.6 million"),
+    ("0.12", training(175 * 10**6) / training(175 * 10**9), 1e-9, 1e-3, "a thousandth"),
     ("1.14", GPT3_PARAMETERS / 1e9, 5e-4, 174.6, "174.6 billion"),
-    ("1.16", 1.21e20 / H100 / DAY, 0.02, 3.5, "3.5"),
-    ("1.16", 1.23e22 / H100 / DAY, 1e-3, 360, "360 days"),
+    ("1.16", h100_days(1.21e20), 0.02, 3.5, "3.5"),
+    ("1.16", h100_days(1.23e22), 1e-3, 360, "360 days"),
     ("1.18", [n * n for n in (2, 3, 4)], 0, [4, 9, 16], "$n^2$"),
     ("1.18", [n * (n + 1) // 2 for n in (2, 3, 4)], 0, [3, 6, 10], "3, 6 and 10"),
-    ("1.19", 100 * share(2048, 12_288, 6), 2e-3, 2.7, "2.7 %"),
-    ("1.19", 100 * share(2048, 12_288, 12), 0.03, 1.4, "1.4 %"),
-    ("1.19", 6 * 12_288, 0, 73_728, "73,728"),
-    ("1.19", 6 * 768, 0, 4_608, "4,608"),
-    ("1.20", 7e9 / 2 / 1e9, 0, 3.5, "3.5 GB"),
+    ("1.19", square(GPT3, 2048, "full"), 2e-3, 2.7, "2.7 %"),
+    ("1.19", square(GPT3, 2048, "causal"), 0.03, 1.4, "1.4 %"),
+    ("1.19", operations.crossover_tokens(GPT3), 0, 73_728, "73,728"),
+    ("1.19", operations.crossover_tokens(GPT2_SMALL), 0, 4_608, "4,608"),
+    ("1.20", memory.bytes_of(7 * 10**9, "int4") / 1e9, 0, 3.5, "3.5 GB"),
     ("1.20", 50 / 3.5, 0.03, 14, "14 tokens"),
-    ("1.21", 175e9 * 2 / 1e9, 0, 350, "350 GB"),
-    ("1.21", 7 * 2, 0, 14, "14 GB"),
-    ("1.21", 4 + 4 + 2 * 4, 0, 16, "16 bytes"),
+    ("1.21", memory.bytes_of(175 * 10**9, "float16") / 1e9, 0, 350, "350 GB"),
+    ("1.21", memory.bytes_of(7 * 10**9, "float16") / 1e9, 0, 14, "14 GB"),
+    ("1.21", sum(memory.training(1).values()), 0, 16, "16 bytes"),
     ("1.22", 350 / 3, 5e-3, 117, "117"),
-    ("1.27", GPT3_WATT_SECONDS / 3.6e9, 1e-3, 1_287, "1,287"),
-    ("1.29", 1.5e6 * 6.5 * 8760 / 1e9, 1e-3, 85.4, "85.4"),
-    ("1.29", 1.5e6 * 10.2 * 8760 / 1e9, 1e-3, 134.0, "134.0 TWh"),
-    ("2.05", 10 ** (15 / 10), 0.02, 32, "32-fold"),
-    ("2.05", 10 ** (20 / 10), 0, 100, "100-fold"),
-    ("2.05", [10 ** (years / 5) for years in (10, 15, 20)], 1e-9, [1e2, 1e3, 1e4], "a thousand"),
+    ("1.24", memory.kv_cache_bytes(GPT3, tokens=10**6) / 1e12, 5e-3, 4.7, "4.7 TB"),
+    ("1.26", assumptions.WATER_ON_SITE.value, 0.1, 0.5, "half a litre"),
+    ("1.26", GPT3_BILL["water_litres"] / 1.287e6, 2e-3, 4.2, "4.2 litres"),
+    ("1.27", kilowatt_hours(GPT3_BILL["joules"]) / 1e3, 1e-3, 1_287, "1,287"),
+    ("1.27", GPT3_BILL["co2e_kilograms"] / 1e3, 1e-3, 552, "552 tonnes"),
+    ("1.28", kilowatt_hours(energy.bill(GPT3_FLOPS, on=H100)["joules"]) / 1e3, 2e-3, 170, "170"),
+    ("1.29", fleet(watts=6_500), 1e-3, 85.4, "85.4"),
+    ("1.29", fleet(watts=10_200), 1e-3, 134.0, "134.0 TWh"),
+    ("1.29", kilowatt_hours(assumptions.NETHERLANDS_JOULES.value) / 1e9, 1e-3, 112.4, "112.4"),
+    ("2.05", energy.price_factor(15), 0.02, 32, "32-fold"),
+    ("2.05", energy.price_factor(20), 0, 100, "100-fold"),
+    ("2.05", FIVES, 1e-9, [1e2, 1e3, 1e4], "a thousand"),
     ("2.20", 1e12 * 1e6 * 1e-18, 1e-9, 1, "= 1"),
     ("2.21", 2 * 500e9 / 1e12, 0, 1, "Two operations"),
-    ("2.22", 1e18 / H100 / HOUR * 2, 0.02, 1.4, "1.4"),
-    ("2.22", 1e18 / H100 / HOUR * 4, 0.02, 2.8, "2.8 dollars"),
-    ("2.23", [10 / 80e3 * 1e6, 10 / 133e3 * 1e6], 5e-3, [125, 75], "75 to 125 dollars"),
+    ("2.22", million_tokens(2), 0.02, 1.4, "1.4"),
+    ("2.22", million_tokens(4), 0.02, 2.8, "2.8 dollars"),
+    ("2.23", PAPERBACKS, 5e-3, [125, 75], "75 to 125 dollars"),
     ("2.23", [60_000 * 4 / 3, 100_000 * 4 / 3], 3e-3, [80_000, 133_000], "80,000 to 133,000"),
     ("3.04", sum(LENET_5.values()), 0, 60_000, "60,000"),
     ("3.04", list(LENET_5.values()), 0, [156, 12, 1_516, 32, 48_120, 10_164], "48,120 + 10,164"),
@@ -121,10 +157,11 @@ SUMS = [
     ("3.08", 1.2e30 / 3.14e23 / 1e6, 0.01, 3.8, "3.8 million"),
     ("3.09", 100 * (1 - 10**-0.076), 0.01, 16, "16 %"),
     ("3.09", 1e6**1.076 / 1e6, 0.02, 2.9, "2.9 million"),
-    ("3.14", 6 * 1e6 * 20e6 / 1e14, 1e-9, 1.2, "1.2 × 10¹⁴"),
+    ("3.13", sum(memory.training(1).values()), 0, 16, "16 in training"),
+    ("3.14", operations.training_by_rule(10**6, tokens=20 * 10**6) / 1e14, 0, 1.2, "1.2 × 10¹⁴"),
     ("3.14", 1.2e14 / 1e12 / 60, 1e-9, 2, "two minutes"),
     ("3.14", 1.2e14 / 50e9 / 60, 1e-9, 40, "40 minutes"),
-    ("3.14", 1.2e30 / (4e6 * H100) / YEAR, 0.02, 24, "24 years"),
+    ("3.14", h100_days(1.2e30) / 4e6 / 365, 0.02, 24, "24 years"),
 ]
 
 

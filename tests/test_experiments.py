@@ -1,6 +1,7 @@
 """Each experiment on a tiny configuration: its records, and what it says of them."""
 
 import importlib
+import itertools
 import math
 from dataclasses import replace
 
@@ -8,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from payattention import attention, data, minilm, results
+from payattention import attention, data, measure, minilm, results, trained
+from payattention.cost import operations, parameters, roofline
 from payattention.experiments import (
     accuracy_vs_input,
     bits_vs_sides,
@@ -21,17 +23,23 @@ from payattention.experiments import (
     loss_vs_design,
     loss_vs_length,
     loss_vs_mask,
+    measured_vs_predicted,
+    memory_vs_tokens,
     pronunciation_vs_length,
     recall_vs_gap,
     recall_vs_pairs,
     right_vs_place,
     softmax_vs_width,
+    speed_vs_bytes,
     speed_vs_peers,
+    time_vs_parameters,
     time_vs_tokens,
+    time_vs_width,
 )
 from payattention.pronunciation import Speller, without_stress
 from payattention.records import Results
 from payattention.tasks import PairRecall
+from payattention.transformer import Block, Decoder
 
 TINY = {
     accuracy_vs_input: replace(
@@ -124,6 +132,15 @@ TINY = {
         tests=3,
         seeds=2,
     ),
+    memory_vs_tokens: replace(
+        memory_vs_tokens.FULL,
+        d_head=8,
+        forward=(1024, 1280, 1536),
+        backward=(1024, 1280, 1536),
+        timed_up_to=1536,
+        resident=(),
+        repeats=2,
+    ),
     softmax_vs_width: replace(
         softmax_vs_width.FULL,
         d_heads=(1, 4),
@@ -152,6 +169,32 @@ TINY = {
         joined_words=3,
         seeds=2,
     ),
+    measured_vs_predicted: replace(
+        measured_vs_predicted.FULL,
+        shapes=(("narrow", 1, 64, 2), ("wide", 1, 128, 2)),
+        vocab=11,
+        tokens=5,
+        repeats=2,
+        threads=1,
+    ),
+    speed_vs_bytes: replace(
+        speed_vs_bytes.FULL,
+        sizes=((1, 64), (2, 64)),
+        past=(3, 7),
+        matrix=(64, 128),
+        copies_bytes=2**16,
+        prompt=2,
+        repeats=2,
+        threads=1,
+    ),
+    time_vs_parameters: replace(
+        time_vs_parameters.FULL,
+        sizes=(("tenth", 1, 8, 2), ("book", 2, 12, 3)),
+        batch=2,
+        repeats=2,
+        threads=1,
+    ),
+    time_vs_width: replace(time_vs_width.FULL, widths=(64, 128), tokens=(2, 4, 8), repeats=2),
     time_vs_tokens: replace(
         time_vs_tokens.FULL, d_model=3, reading=(256, 512, 1024), writing=(2, 5), repeats=3
     ),
@@ -321,6 +364,165 @@ def test_slopes_and_medians_of_times():
     tokens, times = time_vs_tokens.medians(made, "square")
     assert tokens == [64, 256, 1024, 4096] and times == [n**2 for n in tokens]
     assert time_vs_tokens.slope(made, "square", least=256).value == pytest.approx(2.0)
+
+
+class TestWidths:
+    def test_both_ways_are_one_block_and_the_maps_do_what_no_pair_needs(self):
+        """Behind a mask that lets everybody see only itself, a block is its maps."""
+        torch.manual_seed(0)
+        block = Block(time_vs_width.shape(64)).eval()
+        x, alone = torch.randn(1, 7, 64), torch.eye(7, dtype=torch.bool)
+        torch.testing.assert_close(time_vs_width.maps(block, x), block(x, mask=alone))
+        calls = time_vs_width.calls({"width": 64, "tokens": 13})
+        counts = {name: measure.flops(call) for name, call in calls.items()}
+        bill = operations.forward(time_vs_width.shape(64), tokens=13)
+        square = bill["scores"] + bill["mixing"]
+        whole = sum(bill.values()) - bill["logits"]
+        assert counts == {"stored scores": whole, "fused": whole, "maps": whole - square}
+
+    def test_a_bend_is_found_between_the_lengths_around_it(self):
+        rows = [
+            {"width": 64, "tokens": n, "way": way, "repeat": r, "seconds": float(n * factor)}
+            for n in (128, 256, 512, 1024)
+            for way, factor in (
+                ("maps", 1),
+                ("stored scores", 1 + n / 384),
+                ("fused", 1 + n / 1e6),
+            )
+            for r in range(3)
+        ]
+        made = Results.from_records("time_vs_width", rows)
+        assert time_vs_width.crossover(made, "stored scores", 64) == pytest.approx(384, rel=0.05)
+        assert time_vs_width.crossover(made, "fused", 64) is None
+        foretold = time_vs_width.foretold(made, "stored scores")
+        assert foretold.where(tokens=1024).column("relative")[0] == pytest.approx(
+            8 * (1 + 1024 / 384)
+        )
+        unit = time_vs_width.relative(made).where(way="maps", tokens=256).column("relative")
+        assert unit == pytest.approx(2)
+
+
+class TestBytes:
+    def test_a_step_reads_one_token_behind_the_same_past_each_time(self):
+        torch.manual_seed(0)
+        model = Decoder(speed_vs_bytes.shape(2, 64)).eval()
+        with torch.no_grad():
+            step = speed_vs_bytes.next_token(model, prompt=5)
+            torch.testing.assert_close(step(), step())
+            whole = model(torch.zeros(1, 6, dtype=torch.long))[:, -1]
+            torch.testing.assert_close(step(), whole)
+
+    def test_bytes_are_those_of_the_weights_and_of_what_is_kept(self):
+        config = TINY[speed_vs_bytes]
+        with torch.no_grad():
+            point = {"layers": 2, "d_model": 64}
+            _, needed = speed_vs_bytes.models(config, point)
+            model = Decoder(speed_vs_bytes.shape(2, 64))
+            table = model.embedding.learned.table
+            read = sum(p.numel() for p in model.parameters()) - table.numel()
+            assert needed == {"float32": 4 * read, "bfloat16": 2 * read}
+            _, needed = speed_vs_bytes.layers(config, {"past": 7})
+        weights = 2 * 1024**2
+        assert needed["1 keys"] == 4 * (weights + 2 * 1024 * 64 + 2 * 64 * 8)
+        assert needed["16 keys"] == 4 * (2 * weights + 2 * 1024 * 8)
+
+    def test_bytes_of_a_format_are_those_that_it_is_packed_into(self):
+        rows, columns = 64, 128
+        _, needed = speed_vs_bytes.matrices(TINY[speed_vs_bytes], {"task": "matrix"})
+        assert {"float32", "bfloat16"} <= set(needed) <= set(speed_vs_bytes.FORMATS)
+        for name, bytes_needed in needed.items():
+            pack, multiply, _ = speed_vs_bytes.FORMATS[name]
+            packed = pack(rows, columns)
+            pieces = packed if isinstance(packed, tuple) else (packed,)
+            held = sum(piece.nbytes for piece in pieces)
+            row_scales = 2 * rows if name == "int8" else 0
+            assert held == bytes_needed + row_scales
+            assert multiply(torch.randn(1, columns), packed).shape == (1, rows)
+
+    def test_shares_are_of_the_rate_of_the_same_round(self):
+        row = {"kind": "float32", "seconds": 2.0, "bytes": 6e6, "bytes_per_second": 4e6}
+        made = speed_vs_bytes.shares(Results.from_records("speed_vs_bytes", [row]))
+        assert made.records()[0] == row | {"megabytes": 6.0, "share": 0.75}
+
+
+def test_ten_times_the_parameters_are_ten_times_as_many():
+    config = time_vs_parameters.FULL
+    counts = [
+        sum(parameters.decoder(time_vs_parameters.shape(config, name)).values())
+        for name, *_ in config.sizes
+    ]
+    assert time_vs_parameters.shape(config, "book") == trained.GPT_SHAPE
+    for smaller, larger in itertools.pairwise(counts):
+        assert larger / smaller == pytest.approx(10, rel=0.02)
+
+
+def test_a_prediction_is_made_of_the_rates_of_its_round():
+    config = TINY[measured_vs_predicted]
+    for task in measured_vs_predicted.TASKS:
+        records = measured_vs_predicted.measure(config, {"shape": "wide", "task": task})
+        of, batch = measured_vs_predicted.shape(config, "wide")
+        for row in records:
+            if task == "training":
+                work = roofline.training(of, tokens=5, batch=batch)
+            else:
+                work = roofline.decode(of, past=5)
+            least = sum(
+                max(piece.flops / row["flops_per_second"], piece.bytes / row["bytes_per_second"])
+                for piece in work.values()
+            )
+            assert row["predicted"] == pytest.approx(least)
+
+
+class TestMemory:
+    config = TINY[memory_vs_tokens]
+
+    @pytest.mark.parametrize("passes", memory_vs_tokens.SQUARES)
+    def test_stored_scores_are_so_many_squares(self, passes):
+        point, tokens = {"passes": passes, "tokens": 512}, 512
+        held = measure.peak_bytes(memory_vs_tokens.call(self.config, point, "stored"))
+        squares = memory_vs_tokens.SQUARES[passes]
+        assert held == pytest.approx(squares * tokens**2 * 4, rel=0.05)
+
+    def test_scores_are_stored_where_they_fit(self):
+        config = memory_vs_tokens.FULL
+        without = [
+            point
+            for point in memory_vs_tokens.points(config)
+            if "stored" not in memory_vs_tokens.ways_at(point)
+        ]
+        assert without == [{"passes": "forward and backward", "tokens": 32768}]
+
+    @pytest.mark.parametrize("passes", memory_vs_tokens.SQUARES)
+    def test_all_ways_give_the_same(self, passes):
+        point = {"passes": passes, "tokens": 61}
+        stored, *others = (
+            memory_vs_tokens.call(self.config, point, way)() for way in memory_vs_tokens.WAYS
+        )
+        for other in others:
+            torch.testing.assert_close(other, stored, atol=1e-5, rtol=1e-5)
+
+    @pytest.mark.slow
+    @pytest.mark.skipif(not memory_vs_tokens.CLEAR.exists(), reason="only Linux tells")
+    def test_the_process_grows_by_what_is_counted(self):
+        point = {"passes": "forward", "tokens": 4096}
+        counted = measure.peak_bytes(memory_vs_tokens.call(self.config, point, "stored"))
+        grown = memory_vs_tokens.resident_bytes(self.config, point, "stored")
+        assert grown == pytest.approx(counted, rel=0.1)
+
+    def test_slopes_and_ratios_are_those_of_the_records(self):
+        rows = []
+        for tokens in (512, 1024, 2048, 4096):
+            point = {"passes": "forward", "tokens": tokens, "way": "tiles"}
+            rows.append(point | {"peak_bytes": 7 * tokens, "seconds": None, "relative": None})
+            for repeat, noise in enumerate((0.5, 1.0, 9.0)):
+                times = {"seconds": noise * tokens**2, "relative": tokens + repeat}
+                rows.append(point | {"peak_bytes": None, **times})
+        made = Results.from_records("memory_vs_tokens", rows)
+        of = dict(passes="forward", way="tiles")
+        assert memory_vs_tokens.slope(made, "peak_bytes", **of).value == pytest.approx(1.0)
+        assert memory_vs_tokens.slope(made, "seconds", **of).value == pytest.approx(2.0)
+        longest, ratio = memory_vs_tokens.relative(made, **of)
+        assert longest == 4096 and ratio.value == pytest.approx(4097)
 
 
 def test_typical_is_the_geometric_mean():

@@ -1,8 +1,10 @@
 """Which explorables a page holds is read from its HTML."""
 
+import io
 from types import SimpleNamespace
 
 import pytest
+from sphinx.application import Sphinx
 
 from extensions import assets, explorable_figures
 
@@ -58,3 +60,29 @@ def test_weights_are_written_where_a_page_may_ask_and_linked_nowhere(
     folder = tmp_path / "_static" / "explorables"
     found = {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*.js")}
     assert found == {path: scripts[path] for path in written}
+
+
+@pytest.mark.parametrize(
+    ("directive", "small", "warned"),
+    [
+        ("```{explorable} Bill\n:small:\n```", "true", False),
+        ("```{explorable} Bill\n```", "false", False),
+        ("```{explorable} Bull\n```", None, True),
+    ],
+)
+def test_a_page_without_cells_holds_a_figure(directive, small, warned, tmp_path):
+    (tmp_path / "conf.py").write_text(
+        "extensions = ['myst_parser', 'extensions.explorable_figures']\nhtml_theme = 'basic'\n"
+        "exclude_patterns = ['_build']\n"
+    )
+    (tmp_path / "index.md").write_text(f"# Cover\n\n{directive}\n", encoding="utf8")
+    build, warnings = tmp_path / "_build", io.StringIO()
+    Sphinx(
+        tmp_path, tmp_path, build, build / "trees", "html", status=None, warning=warnings
+    ).build()
+    page = (build / "index.html").read_text(encoding="utf8")
+    assert explorable_figures.names_in(page) == ([] if warned else ["bill"])
+    assert ("expected one of AttentionMap, Bill" in warnings.getvalue()) == warned
+    assert ("explorables/loader.js" in page) == (not warned)
+    if small:
+        assert f'"small": {small}' in page and (build / "_static/explorables/bill.js").exists()

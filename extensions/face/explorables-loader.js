@@ -44,4 +44,8 @@
   }, { rootMargin: "400px" });
 
   for (const figure of document.querySelectorAll("figure[data-explorable]")) near.observe(figure);
+
+  // an address such as #bill?tokens=4096 asks for a figure, which may stand far below
+  const asked = /^#(\w+)\?/.exec(location.hash)?.[1];
+  if (asked) document.querySelector(`figure[data-explorable="${asked}"]`)?.scrollIntoView();
 })();

@@ -380,8 +380,15 @@ class MultiHeadAttention(nn.Module):
             q, k = self.rotate(q, start=start), self.rotate(k, start=start)
         if kept is not None:
             k, v = kept.append(k, v)
-        mixed = (attend_fused if self.fused else attend)(q, *self._shared(k, v), mask, bias)
-        return self.output(join_heads(mixed))
+        return self.output(join_heads(self._mixed(q, k, v, mask, bias)))
+
+    def _mixed(self, q: Tensor, k: Tensor, v: Tensor, mask: Mask, bias: Tensor | None) -> Tensor:
+        plain = bias is None and not isinstance(mask, Tensor) and mask in (None, "causal")
+        if self.fused and plain and q.shape[2] == 1 and self.kv_heads < self.heads:
+            # heads that share a key ask as so many rows: it is fetched once, and not copied
+            rows = q.unflatten(1, (self.kv_heads, -1)).squeeze(3)
+            return attend_fused(rows, k, v).flatten(1, 2).unsqueeze(2)
+        return (attend_fused if self.fused else attend)(q, *self._shared(k, v), mask, bias)
 
     def weights(
         self,

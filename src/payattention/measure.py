@@ -5,6 +5,7 @@ bytes. A ratio of two times is only worth something when both were measured in
 turn, under the same load: that is what ``compare`` is for.
 """
 
+import datetime
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -19,6 +20,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 from torch.utils.weak import WeakIdKeyDictionary
+
+from payattention.cost.hardware import Accelerator
 
 aten = torch.ops.aten
 
@@ -173,6 +176,38 @@ def peak_bytes(function: Callable[[], Any], *, device: torch.device | None = Non
     with _LiveBytes() as mode:
         function()
     return mode.peak
+
+
+def this_machine(
+    *, dtype: torch.dtype = torch.float32, size: int = 2048, matrix_bytes: int = 2**29
+) -> Accelerator:
+    """This processor, as fast as it was just now, with the threads that PyTorch uses.
+
+    Its peak is the best of five products of two square matrices of `size`; its bandwidth the best
+    of five rates at which a matrix of `matrix_bytes` is multiplied by a vector, which has to be
+    read once and should be larger than the caches. Its memory and its watts are not measured.
+    """
+    name = str(dtype).removeprefix("torch.")
+    with torch.no_grad():
+        times = compare(machine_calls(dtype=dtype, size=size, matrix_bytes=matrix_bytes))
+    return Accelerator(
+        "this machine",
+        {name: 2 * size**3 / min(times["peak"])},
+        bytes_per_second=matrix_bytes / min(times["bandwidth"]),
+        memory_bytes=None,
+        watts=None,
+        source=f"measured {datetime.date.today()}, {torch.get_num_threads()} threads",
+    )
+
+
+def machine_calls(
+    *, dtype: torch.dtype = torch.float32, size: int = 2048, matrix_bytes: int = 2**29
+) -> dict[str, Callable[[], Any]]:
+    """What `this_machine` times: a product of two square matrices, and one by a vector."""
+    rows = matrix_bytes // dtype.itemsize // 4096
+    square, tall = torch.randn(size, size).to(dtype), torch.randn(rows, 4096).to(dtype)
+    vector = torch.randn(4096).to(dtype)
+    return {"peak": lambda: square @ square, "bandwidth": lambda: tall @ vector}
 
 
 def t_quantile(probability: float, *, degrees: int) -> float:

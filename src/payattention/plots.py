@@ -133,8 +133,17 @@ LINES = {
     "post-norm, Xavier": Line("post-norm, Xavier", "attention", ":", "s"),
     "BERT": Line("BERT", "memory", "--", "s"),
     "GPT": Line("GPT", "attention", "-", "^"),
+    "stored": Line("stored scores", "attention", ":", "v"),
+    "tiles": Line("tiles", "attention", "-", "^"),
+    "fused": Line("fused", "attention", "--", "s"),
+    "float32": Line("32 bits", "memory", "-", "o"),
+    "bfloat16": Line("16 bits", "memory", "--", "s"),
     "GPT, told as little": Line("told as little", "attention", ":", "v"),
 }
+
+
+FAINT = {"color": colour("muted"), "linewidth": 0.8}
+"""How a line is drawn that only helps to read the others."""
 
 
 def use_style() -> None:

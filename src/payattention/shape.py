@@ -7,6 +7,9 @@ no torch, and so that the model and its bill cannot disagree about a size.
 from dataclasses import dataclass, fields, replace
 from typing import NamedTuple
 
+MOST = 2**53 - 1
+"""Largest size or count: the last whole number that 64-bit floats, and JavaScript, hold exactly."""
+
 GATES = {"rnn": 1, "lstm": 4, "gru": 3}
 """Affine maps in one step of each recurrent cell: one candidate, and the gates around it."""
 
@@ -16,8 +19,10 @@ def _require_positive_integers(shape) -> None:
         value = getattr(shape, field.name)
         if field.type not in (int, int | None) or (value is None and field.type is not int):
             continue
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{field.name}={value!r}: expected a whole number of at least 1")
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST:
+            raise ValueError(
+                f"{field.name}={value!r}: expected a whole number of at least 1, at most {MOST:,}"
+            )
 
 
 @dataclass(frozen=True)
@@ -197,6 +202,22 @@ VIT_HUGE = vit(32, 1280, 16, patches=16**2)
 (arXiv:2010.11929)."""
 
 
+LLAMA_7B = TransformerShape(
+    layers=32,
+    d_model=4096,
+    heads=32,
+    kv_heads=32,
+    d_ff=11008,
+    vocab=32000,
+    context=2048,
+    norm="rms",
+    activation="swiglu",
+    biases="none",
+)
+"""Source: Touvron et al. 2023, sections 2.2 and 2.3, table 2 (arXiv:2302.13971); `d_ff`, two thirds
+of four times the width, is rounded up to a multiple of 256, as in the authors' repository."""
+
+
 class Printed(NamedTuple):
     """One row of a published table, as printed."""
 
@@ -220,3 +241,31 @@ GPT3_TABLE = (
 )
 """All eight models; in XL and 13B, heads times d_head is not d_model. Source: Brown et al. 2020,
 table 2.1 (arXiv:2005.14165)."""
+
+
+# fmt: off
+CHINCHILLA_TABLE = tuple(
+    Printed(f"{millions}M", millions * 1e6, *sizes)
+    for millions, *sizes in (
+        (44, 8, 512, 8, 64), (57, 9, 576, 9, 64), (74, 10, 640, 10, 64), (90, 13, 640, 10, 64),
+        (106, 16, 640, 10, 64), (117, 12, 768, 12, 64), (140, 15, 768, 12, 64),
+        (163, 18, 768, 12, 64), (175, 14, 896, 14, 64), (196, 16, 896, 14, 64),
+        (217, 18, 896, 14, 64), (251, 16, 1024, 16, 64), (278, 18, 1024, 16, 64),
+        (306, 20, 1024, 16, 64), (425, 18, 1280, 10, 128), (489, 21, 1280, 10, 128),
+        (509, 18, 1408, 11, 128), (552, 24, 1280, 10, 128), (587, 21, 1408, 11, 128),
+        (632, 19, 1536, 12, 128), (664, 24, 1408, 11, 128), (724, 22, 1536, 12, 128),
+        (816, 25, 1536, 12, 128), (893, 20, 1792, 14, 128), (1018, 23, 1792, 14, 128),
+        (1143, 26, 1792, 14, 128), (1266, 22, 2048, 16, 128), (1424, 22, 2176, 17, 128),
+        (1429, 25, 2048, 16, 128), (1593, 28, 2048, 16, 128), (1609, 25, 2176, 17, 128),
+        (1731, 24, 2304, 18, 128), (1794, 28, 2176, 17, 128), (2007, 28, 2304, 18, 128),
+        (2283, 32, 2304, 18, 128), (2298, 26, 2560, 20, 128), (2639, 30, 2560, 20, 128),
+        (2980, 34, 2560, 20, 128), (3530, 36, 2688, 22, 128), (3802, 36, 2816, 22, 128),
+        (4084, 36, 2944, 22, 128), (4516, 36, 3072, 24, 128), (6796, 40, 3584, 28, 128),
+        (9293, 42, 4096, 32, 128), (11452, 47, 4352, 32, 128), (12295, 44, 4608, 36, 128),
+        (12569, 47, 4608, 32, 128), (13735, 47, 4864, 32, 128), (14940, 49, 4992, 32, 128),
+        (16183, 47, 5120, 40, 128),
+    )
+)
+# fmt: on
+"""All fifty models, millions of parameters first; d_ff is 4 d_model in each, and in six of them
+heads times d_head is not d_model. Source: Hoffmann et al. 2022, table A9 (arXiv:2203.15556)."""

@@ -14,8 +14,10 @@ from small_gpt import random_gpt
 
 from payattention.explorables import (
     AttentionMap,
+    Bill,
     Crowding,
     Fading,
+    Fleet,
     Softmax,
     Writer,
     bundle,
@@ -38,6 +40,8 @@ FIGURES = {
     "softmax": Softmax,
     "attention_map": AttentionMap,
     "writer": lambda: Writer(random_gpt()),
+    "bill": Bill,
+    "fleet": Fleet,
 }
 GUESSED = ("fading", "crowding", "softmax")  # that ask before they show
 MARK = {  # what each draws in its idea's colour, once there is something to see
@@ -46,6 +50,8 @@ MARK = {  # what each draws in its idea's colour, once there is something to see
     "softmax": '.explorable-trio path[stroke="var(--explorable-attention)"]',
     "attention_map": '.explorable-lines path[stroke="var(--explorable-attention)"]',
     "writer": '.explorable-strips path[stroke="var(--explorable-attention)"]',
+    "bill": '.explorable-canvas path[stroke="var(--explorable-attention)"]',
+    "fleet": '.explorable-canvas path[stroke="var(--explorable-money)"]',
 }
 
 
@@ -487,6 +493,44 @@ def test_texts_are_replaced(opened):
     page.evaluate("window.halt()")  # and leaves nothing behind that would complain
 
 
+# The fleet
+
+
+def fleet_bars(figure):
+    """Widths of the bars: the fleet, then what it is held against."""
+    return figure.locator(".explorable-canvas rect").evaluate_all(
+        "all => all.map(bar => bar.width.baseVal.value)"
+    )
+
+
+def test_the_fleet_follows_its_four_factors(opened):
+    figure = live(opened(), "fleet")
+    settled(figure, "134 TWh")
+    fleet, country, least, most = fleet_bars(figure)
+    assert fleet == most and least / most == pytest.approx(6.5 / 10.2, abs=0.01)
+    assert country / most == pytest.approx(112.434 / 134.028, abs=0.01)
+    slide(figure, "Servers", 4)
+    slide(figure, "server draws", 55)
+    slide(figure, "full power", 45)
+    slide(figure, "PUE", 20)
+    moved = Fleet(servers=500_000, watts=6_500, utilisation=0.5, pue=1.2)
+    assert finding(figure) == moved.findings()[0]
+    assert "6.5 kW (DGX A100)" in figure.locator(".explorable-controls").inner_text()
+    assert fleet_bars(figure)[0] / least == pytest.approx(0.5 * 1.2 / 3, abs=0.01)
+    assert fleet_bars(figure)[1:] == [country, least, most]  # which have not moved
+
+
+def test_the_largest_fleet_has_a_scale_that_holds_it(opened):
+    figure = live(opened(width=340), "fleet")
+    for slider in figure.get_by_role("slider").all():
+        slider.press("End")
+    largest = Fleet(servers=5_000_000, watts=15_000, pue=2.0)
+    assert finding(figure) == largest.findings()[0]
+    width = figure.locator(".explorable-canvas svg").evaluate("svg => svg.width.baseVal.value")
+    fleet, country, *_ = fleet_bars(figure)
+    assert width / 2 < fleet < width and fleet / country == pytest.approx(11.7, rel=0.02)
+
+
 # All of them
 
 
@@ -543,8 +587,7 @@ def test_follows_the_theme(opened, name):
     light_line = mark.evaluate(stroke)
     page.evaluate("document.documentElement.dataset.theme = 'dark'")
     assert figure.locator(".explorable-body").evaluate(look) != light
-    idea = "attention" if "attention" in MARK[name] else "recurrence"
-    shades = bundle.palette()[idea]
+    shades = bundle.palette()[re.search(r"--explorable-(\w+)", MARK[name])[1]]
     assert [light_line, figure.locator(MARK[name]).first.evaluate(stroke)] == [
         f"rgb({', '.join(str(int(shades[theme][i : i + 2], 16)) for i in (1, 3, 5))})"
         for theme in ("light", "dark")

@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 from xml.etree import ElementTree
 
+import pytest
+
 from payattention.cost import operations
 from payattention.shape import GPT2_SMALL
 
@@ -40,30 +42,55 @@ def bill():
     parts = operations.forward(GPT2_SMALL, tokens=1024)
     lines = {
         "feed-forward": parts["mlp"],
-        "vocabulary": parts["logits"],
         "projections": parts["queries"] + parts["keys and values"] + parts["output"],
+        "vocabulary": parts["logits"],
         "arrows": parts["scores"] + parts["mixing"],
     }
     assert sum(lines.values()) == sum(parts.values())
-    return {name: round(flops / 1e9) for name, flops in lines.items()}
+    return {name: flops / 1e9 for name, flops in lines.items()}
 
 
-def test_the_covers_bill_is_what_the_library_computes():
-    written = texts("cover_bill.svg")
-    for name, billions in bill().items():
-        assert written[written.index(name) + 1] == str(billions)
-    assert written[written.index("to pay") + 1] == "292"
-    assert round(sum(operations.forward(GPT2_SMALL, tokens=1024).values()) / 1e9) == 292
-    cover = (ROOT / "index.md").read_text(encoding="utf8")
-    said = ", ".join(f"{name} {billions}" for name, billions in bill().items())
-    assert f"{said}, together 292" in cover
+@pytest.fixture
+def figure(visit, address):
+    """The cover's figure that moves."""
+    page, _ = visit(f"{address}/index.html")
+    figure = page.locator('figure[data-explorable="bill"]')
+    figure.locator(".explorable-receipt").wait_for()
+    return figure
 
 
-def test_the_bars_of_the_bill_are_as_long_as_their_numbers():
-    root = ElementTree.parse(FIGURES / "cover_bill.svg").getroot()
-    widths = [float(bar.get("width")) for bar in root.iter("{http://www.w3.org/2000/svg}rect")]
-    for width, billions in zip(widths, bill().values(), strict=True):
-        assert abs(width / widths[0] - billions / bill()["feed-forward"]) < 0.01
+def written(figure):
+    """What the figure writes, by line, in billions."""
+    rows = figure.locator(".explorable-receipt li").all_inner_texts()
+    words = [re.fullmatch(r"\s*([\w-]+)\s+([\d.]+) billion\s*", row).groups() for row in rows]
+    return {name: float(billions) for name, billions in words}
+
+
+def test_the_covers_bill_is_what_the_library_computes(figure):
+    assert written(figure) == pytest.approx(bill(), rel=0.005)
+    assert figure.locator(".explorable-pay").inner_text().split() == ["to", "pay", "292", "billion"]
+    assert round(sum(bill().values())) == 292
+
+
+def test_the_bars_of_the_bill_are_as_long_as_their_numbers(figure):
+    boxes = figure.locator(".explorable-stack rect").evaluate_all(
+        "all => all.map(bar => bar.getBoundingClientRect().width)"
+    )
+    for width, billions in zip(boxes, bill().values(), strict=True):
+        # a gap of one pixel stands between two bars
+        assert width / sum(boxes) == pytest.approx(billions / sum(bill().values()), abs=0.01)
+
+
+def test_the_covers_sliders_make_the_arrows_the_longest_line(figure):
+    figure.get_by_role("slider", name=re.compile("Length")).press("End")
+    assert "1,048,576 tokens" in figure.inner_text()
+    sizes = figure.locator(".explorable-stack rect").evaluate_all(
+        "all => all.map(b => b.width.baseVal.value)"
+    )
+    assert sizes[-1] == max(sizes)
+    figure.get_by_role("slider", name=re.compile("Model")).press("End")
+    assert "GPT-3" in figure.locator(".explorable-control").nth(1).inner_text()
+    assert "1,048,576 tokens" in figure.inner_text()
 
 
 def test_the_example_for_the_library_runs_and_says_what_it_says():

@@ -14,6 +14,12 @@ from payattention.checks.attention import (
 )
 from payattention.checks.check import Check, Mistake, Verdict
 from payattention.checks.positions import interpolated, rotate_pair
+from payattention.checks.quadratic_cost import (
+    kv_cache_tokens,
+    online_softmax,
+    seconds_at_least,
+    training_flops,
+)
 from payattention.checks.recurrence import (
     combine,
     gru_step,
@@ -45,14 +51,18 @@ __all__ = [
     "interpolated",
     "kv_cache_bytes",
     "kv_cache_step",
+    "kv_cache_tokens",
     "masked_loss",
+    "online_softmax",
     "pairs",
     "pre_norm_block",
     "recall_from_state",
     "receptive_field",
     "rotate_pair",
     "score_spread",
+    "seconds_at_least",
     "soft_lookup",
     "top_p",
+    "training_flops",
     "where_to_look",
 ]

@@ -7,7 +7,7 @@ where a function says so.
 from collections.abc import Sequence
 from dataclasses import replace
 
-from payattention.shape import GATES, RecurrentShape, TransformerShape
+from payattention.shape import GATES, Printed, RecurrentShape, TransformerShape
 
 
 def recurrent(shape: RecurrentShape) -> dict[str, int]:
@@ -171,3 +171,26 @@ def encoder_decoder(shape: TransformerShape, *, vocab_read: int) -> dict[str, in
     }
     output = 0 if shape.tied else shape.vocab * (shape.d_model + (shape.biases != "none"))
     return halves | rest | {"output": output}
+
+
+def chinchilla(row: Printed, *, vocab: int = 32_000) -> dict[str, int]:
+    """Parameters of a model of `CHINCHILLA_TABLE` by its sizes, by part, without norms and biases.
+
+    Its attention knows positions relative to each other, as Transformer-XL does, from vectors of
+    distances that one more map turns into keys: five maps in place of four. The output is tied.
+
+    >>> from payattention.shape import CHINCHILLA_TABLE
+    >>> row = CHINCHILLA_TABLE[-1]
+    >>> row.name, sum(chinchilla(row).values())
+    ('16183M', 16180838400)
+
+    Sources: Hoffmann et al. 2022, table A9 (arXiv:2203.15556), whose models are those of Rae et al.
+    2021 (arXiv:2112.11446); Dai et al. 2019 (arXiv:1901.02860) for the positions.
+    """
+    attention = row.layers * row.d_model * row.heads * row.d_head
+    return {
+        "attention": 4 * attention,
+        "relative positions": attention,
+        "feed-forward": row.layers * 2 * row.d_model * 4 * row.d_model,
+        "tokens": vocab * row.d_model,
+    }

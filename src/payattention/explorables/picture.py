@@ -138,6 +138,93 @@ def bars_and_letters(
     return _svg(parts, NARROW, top + 10 + LETTER_ROW * rows, alt)
 
 
+@dataclass(frozen=True)
+class Part:
+    """A piece of a stacked bar: its name, its size and number, its idea and ink (at most 1)."""
+
+    name: str
+    size: float
+    text: str
+    idea: str
+    ink: float = 1
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A stacked bar: what it is, what its parts are together, and its parts."""
+
+    title: str
+    total: str
+    parts: Sequence[Part]
+
+
+def stacked_bars(stacks: Sequence[Stack], *, alt: str) -> str:
+    """An SVG of bars, each as wide as the picture, with the names of their parts below."""
+    drawn, top = [], 0
+    for stack in stacks:
+        drawn.append(_text(stack.title, 0, top + 14))
+        drawn.append(_text(stack.total, NARROW, top + 14, idea="ink", anchor="end"))
+        drawn += _stack(stack.parts, top + 22)
+        x, top = 0.0, top + 56
+        for part in stack.parts:
+            label = f"{part.name} {part.text}"
+            room = 16 + LETTER * len(label) + 14
+            if x and x + room > NARROW + 14:
+                x, top = 0.0, top + 18
+            drawn.append(_block(part, x, top - 9, 10, 10))
+            drawn.append(_text(label, x + 15, top))
+            x += room
+        top += 22
+    return _svg(drawn, NARROW, top - 12, alt)
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A bar: its name, its size and number, its idea."""
+
+    name: str
+    size: float
+    text: str
+    idea: str
+
+
+def bars(drawn: Sequence[Bar], *, alt: str) -> str:
+    """An SVG of bars, each under its name, all on one scale that begins at 0."""
+    longest = max(bar.size for bar in drawn)
+    parts = []
+    for row, bar in enumerate(drawn):
+        top = 40 * row
+        width = max(NARROW * bar.size / longest, 1)
+        parts.append(_text(bar.name, 0, top + 14))
+        parts.append(_text(bar.text, NARROW, top + 14, idea="ink", anchor="end"))
+        parts.append(
+            f'<rect x="0" y="{top + 20}" width="{width:.1f}" height="12" '
+            f'fill="{colour(bar.idea)}"/>'
+        )
+    return _svg(parts, NARROW, 40 * len(drawn) - 8, alt)
+
+
+def _stack(parts: Sequence[Part], top: float) -> list[str]:
+    whole = sum(part.size for part in parts)
+    x, blocks = 0.0, []
+    for part in parts:
+        width = NARROW * part.size / whole
+        blocks.append(_block(part, x, top, max(width - 1, 0.5), 18))
+        x += width
+    return blocks
+
+
+def _block(part: Part, x: float, y: float, width: float, height: float) -> str:
+    # what has less than full ink keeps a rim that stands out from the paper
+    paint = colour(part.idea)
+    look = f' fill-opacity="{part.ink}" stroke="{paint}"' if part.ink < 1 else ""
+    inset = 0.5 if part.ink < 1 else 0
+    return (
+        f'<rect x="{x + inset:.1f}" y="{y + inset:.1f}" width="{max(width - 2 * inset, 0.5):.1f}" '
+        f'height="{height - 2 * inset:.1f}" fill="{paint}"{look}/>'
+    )
+
+
 def _svg(parts: Sequence[str], width: int, height: int, alt: str) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
