@@ -72,7 +72,7 @@ def test_weights_are_written_where_a_page_may_ask_and_linked_nowhere(
 )
 def test_a_page_without_cells_holds_a_figure(directive, small, warned, tmp_path):
     (tmp_path / "conf.py").write_text(
-        "extensions = ['myst_parser', 'extensions.explorable_figures']\nhtml_theme = 'basic'\n"
+        "extensions = ['myst_nb', 'extensions.explorable_figures']\nhtml_theme = 'basic'\n"
         "exclude_patterns = ['_build']\n"
     )
     (tmp_path / "index.md").write_text(f"# Cover\n\n{directive}\n", encoding="utf8")
