@@ -672,3 +672,16 @@ def test_one_head_is_the_layer_of_heads_and_the_stream():
     several = MultiHeadAttention(5, heads=1)
     several.load_state_dict(layer.state_dict())
     close(layer(x), x + several(x, mask="causal"), torch.float32)
+
+
+@pytest.mark.parametrize(("heads", "kv_heads"), [(6, 1), (6, 2), (6, 3), (6, 6)])
+def test_a_single_token_sees_what_the_last_of_all_sees(heads, kv_heads):
+    """With shared keys its heads are rows of one query; which head is which must stay."""
+    torch.manual_seed(0)
+    layer = MultiHeadAttention(30, heads=heads, kv_heads=kv_heads)
+    x, kept = torch.randn(2, 7, 30), attention.KeysAndValues()
+    layer(x[:, :-1], mask="causal", kept=kept)
+    for mask in ("causal", None):
+        kept.length = 6
+        one = layer(x[:, -1:], mask=mask, kept=kept)
+        torch.testing.assert_close(one, layer(x, mask="causal")[:, -1:], atol=1e-6, rtol=1e-5)

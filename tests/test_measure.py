@@ -236,3 +236,21 @@ class TestSlope:
     def test_bad_input_is_named(self, x, y, complaint):
         with pytest.raises(ValueError, match=complaint):
             measure.loglog_slope(x, y)
+
+
+def test_this_machine_is_as_fast_as_its_best_call():
+    calls = measure.machine_calls(size=64, matrix_bytes=2**20)
+    assert measure.flops(calls["peak"]) == 2 * 64**3
+    assert calls["bandwidth"]().shape == (2**20 // 4 // 4096,)
+    found = measure.as_machine(2.0, 4.0, size=64, matrix_bytes=2**20)
+    assert found.peak("float32") == 64**3 and found.bytes_per_second == 2**18
+    here = measure.this_machine(size=64, matrix_bytes=2**20)
+    assert 1e8 < here.peak("float32") < 1e14 and 1e7 < here.bytes_per_second < 1e13
+
+
+def test_threads_are_as_many_as_before_afterwards_also_when_something_fails():
+    before = torch.get_num_threads()
+    with pytest.raises(ZeroDivisionError), measure.threads(before + 1):
+        assert torch.get_num_threads() == before + 1
+        raise ZeroDivisionError
+    assert torch.get_num_threads() == before

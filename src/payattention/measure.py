@@ -83,6 +83,17 @@ def compare(
     return times
 
 
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """PyTorch computes with so many threads within, and with as many as before afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def _finish(device: torch.device | None) -> None:
     """Wait until the accelerator has done what it was asked to."""
     if device is not None and device.type == "cuda":
@@ -187,13 +198,26 @@ def this_machine(
     of five rates at which a matrix of `matrix_bytes` is multiplied by a vector, which has to be
     read once and should be larger than the caches. Its memory and its watts are not measured.
     """
-    name = str(dtype).removeprefix("torch.")
+    sizes = dict(size=size, matrix_bytes=matrix_bytes)
     with torch.no_grad():
-        times = compare(machine_calls(dtype=dtype, size=size, matrix_bytes=matrix_bytes))
+        times = compare(machine_calls(dtype=dtype, **sizes))
+    best = {call: min(seconds) for call, seconds in times.items()}
+    return as_machine(best["peak"], best["bandwidth"], dtype=dtype, **sizes)
+
+
+def as_machine(
+    peak_seconds: float,
+    bandwidth_seconds: float,
+    *,
+    dtype: torch.dtype = torch.float32,
+    size: int = 2048,
+    matrix_bytes: int = 2**29,
+) -> Accelerator:
+    """What does the two `machine_calls` in that time."""
     return Accelerator(
         "this machine",
-        {name: 2 * size**3 / min(times["peak"])},
-        bytes_per_second=matrix_bytes / min(times["bandwidth"]),
+        {str(dtype).removeprefix("torch."): 2 * size**3 / peak_seconds},
+        bytes_per_second=matrix_bytes / bandwidth_seconds,
         memory_bytes=None,
         watts=None,
         source=f"measured {datetime.date.today()}, {torch.get_num_threads()} threads",

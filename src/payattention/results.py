@@ -29,6 +29,7 @@ from typing import Any
 import torch
 
 from payattention import files, sources, sweep
+from payattention.measure import threads
 from payattention.records import Record, Results, plain
 
 EXPERIMENTS = "payattention.experiments"
@@ -168,12 +169,8 @@ def live(experiment: ModuleType) -> Results:
     full = os.environ.get("PAYATTENTION_FULL") == "1"
     config = experiment.FULL if full else experiment.LIVE
     question = experiment.__name__.rpartition(".")[2]
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as in a stored run, which shares its machine with others
-    try:
+    with threads(1):  # as in a stored run, which shares its machine with others
         records = experiment.run(config)
-    finally:
-        torch.set_num_threads(threads)
     return Results.from_records(question, records, config=_as_stored(config))
 
 

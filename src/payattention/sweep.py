@@ -20,9 +20,8 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-import torch
-
 from payattention import files, progress
+from payattention.measure import threads
 from payattention.records import Record, merged, plain
 
 
@@ -112,16 +111,13 @@ def _keep(path: Path, outcome: Outcome) -> None:
 
 def measure(experiment: str, config: Any, point: Record) -> Outcome:
     """Outcome of one point, computed here with one thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     start = time.perf_counter()
     try:
-        records = importlib.import_module(experiment).measure(config, point)
-        records = [merged(point, plain(record)) for record in records]
+        with threads(1):
+            records = importlib.import_module(experiment).measure(config, point)
+            records = [merged(point, plain(record)) for record in records]
     except Exception:
         return Outcome(point, [], time.perf_counter() - start, traceback.format_exc())
-    finally:
-        torch.set_num_threads(threads)
     return Outcome(point, records, time.perf_counter() - start)
 
 

@@ -1,6 +1,6 @@
 """How well does the roofline foretell a training step and a new token, on this machine?
 
-Five shapes of GPT, from 0.2 to 40 million parameters. A training step is forward, loss, backward
+Five shapes of GPT, from one to forty million parameters. A training step is forward, loss, backward
 and fused AdamW; a decoding step reads one token behind a prompt that is kept. Each is measured in
 turn with the two rates that the prediction rests on: a product of two matrices of 2,048 by 2,048,
 and a matrix of 512 MB by a vector. The bytes of a training step are those that plain code moves,
@@ -8,18 +8,15 @@ one function after another, as if no cache kept anything.
 """
 
 import statistics
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
-from torch.nn import functional as F
 
 from payattention import measure as clock
 from payattention import wording
 from payattention.cost import parameters, roofline
-from payattention.cost.hardware import Accelerator
 from payattention.experiments.speed_vs_bytes import next_token
+from payattention.experiments.speed_vs_peers import training_step
 from payattention.records import Record, Results
 from payattention.shape import TransformerShape, gpt
 from payattention.transformer import Decoder
@@ -33,8 +30,6 @@ TOLERANCE = {
     "bytes_per_second": None,
 }
 TASKS = ("training", "writing")
-MOSTLY_MATMULS = 0.85
-SIZE, MATRIX = 2048, 2**29
 
 
 @dataclass(frozen=True)
@@ -75,30 +70,20 @@ def measure(config: Config, point: Record) -> list[Record]:
     """Seconds of the step in each repeat, and what the rates of that repeat foretell."""
     torch.manual_seed(0)
     of, batch = shape(config, point["shape"])
-    before = torch.get_num_threads()
-    torch.set_num_threads(config.threads)
-    try:
+    with clock.threads(config.threads):
         model = Decoder(of)
         if point["task"] == "training":
-            step = training_step(model, batch=batch, tokens=config.tokens)
+            step = training_step(model, torch.randint(of.vocab, (batch, config.tokens + 1)))
             work = roofline.training(of, tokens=config.tokens, batch=batch)
         else:
             step = torch.no_grad()(next_token(model, prompt=config.tokens))
             work = roofline.decode(of, past=config.tokens)
-        calls = {"step": step, **clock.machine_calls(size=SIZE, matrix_bytes=MATRIX)}
-        times = clock.compare(calls, repeats=config.repeats, warmup=3)
-    finally:
-        torch.set_num_threads(before)
+        times = clock.compare(
+            {"step": step, **clock.machine_calls()}, repeats=config.repeats, warmup=3
+        )
     found = []
     for repeat in range(config.repeats):
-        machine = Accelerator(
-            "this machine",
-            {"float32": 2 * SIZE**3 / times["peak"][repeat]},
-            bytes_per_second=MATRIX / times["bandwidth"][repeat],
-            memory_bytes=None,
-            watts=None,
-            source="measured in this round",
-        )
+        machine = clock.as_machine(times["peak"][repeat], times["bandwidth"][repeat])
         record = {
             "repeat": repeat,
             "parameters": sum(parameters.decoder(of).values()),
@@ -112,20 +97,6 @@ def measure(config: Config, point: Record) -> list[Record]:
     return found
 
 
-def training_step(model: Decoder, *, batch: int, tokens: int) -> Callable[[], Any]:
-    """A call that makes one step on random tokens."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
-    ids = torch.randint(model.shape.vocab, (batch, tokens + 1))
-
-    def step() -> None:
-        optimizer.zero_grad()
-        logits = model(ids[:, :-1])
-        F.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten()).backward()
-        optimizer.step()
-
-    return step
-
-
 def run(config: Config) -> list[Record]:
     """Records of all points, in order."""
     return [point | record for point in points(config) for record in measure(config, point)]
@@ -137,16 +108,14 @@ def findings(results: Results) -> dict[str, str]:
     found = {
         "repeats": str(FULL.repeats),
         "tokens": str(FULL.tokens),
-        "mostly": wording.percent(MOSTLY_MATMULS),
         "gigaflops": wording.two_digits(statistics.median(rates["flops"]) / 1e9),
         "gigabytes": wording.two_digits(statistics.median(rates["bytes"]) / 1e9),
     }
-    for name, layers, d_model, batch in FULL.shapes:
+    for name, layers, d_model, _ in FULL.shapes:
         slug = name.replace(" ", "_")
         found |= {
             f"{slug}_layers": str(layers),
             f"{slug}_d_model": f"{d_model:,}",
-            f"{slug}_batch": str(batch),
         }
         for task in TASKS:
             rows = results.where(shape=name, task=task).records()

@@ -6,9 +6,9 @@ at which this machine multiplies a matrix of 512 MB by a vector: so many bytes a
 second, and the weights over that rate are the least time of a token. The same model in 16 bits has
 half of the bytes and as many operations. Then one matrix, the widest of a model of seven billion
 parameters, times a vector, in 32, 16, 8 and 4 bits, so many copies in turn that no cache holds
-them; the formats of 8 and 4 bits are those that PyTorch packs for processors, scales included. And
-one layer's attention, behind pasts of several lengths, with 16 heads and as many keys, or 4, or 1,
-which all of them share.
+them; the formats of 8 and 4 bits are those that PyTorch packs for processors, and the bytes of 4
+bits include a scale and an offset for each 32 numbers. And one layer's attention, behind pasts of
+several lengths, with 16 heads and as many keys, or 4, or 1, which all of them share.
 """
 
 import itertools
@@ -96,16 +96,10 @@ def shape(layers: int, d_model: int) -> TransformerShape:
 def measure(config: Config, point: Record) -> list[Record]:
     """Seconds of one token and bytes that it needs, in each repeat."""
     torch.manual_seed(0)
-    before = torch.get_num_threads()
-    torch.set_num_threads(config.threads)
-    try:
-        with torch.no_grad():
-            calls, needed = TASKS[point["task"]](config, point)
-            matrix = torch.randn(MATRIX // 4 // 4096, 4096)
-            calls["bandwidth"] = partial(torch.mv, matrix, torch.randn(4096))
-            times = clock.compare(calls, repeats=config.repeats, warmup=2)
-    finally:
-        torch.set_num_threads(before)
+    with clock.threads(config.threads), torch.no_grad():
+        calls, needed = TASKS[point["task"]](config, point)
+        calls["bandwidth"] = clock.machine_calls(matrix_bytes=MATRIX)["bandwidth"]
+        times = clock.compare(calls, repeats=config.repeats, warmup=2)
     rates = [MATRIX / seconds for seconds in times.pop("bandwidth")]
     return [
         {

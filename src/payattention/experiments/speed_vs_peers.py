@@ -11,8 +11,7 @@ multiplies a matrix much larger than its caches by a vector.
 """
 
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -73,7 +72,7 @@ def points(config: Config) -> list[Record]:
 def measure(config: Config, point: Record) -> list[Record]:
     """One record for each library, and where time is measured, for each repeat."""
     torch.manual_seed(0)
-    with _threads(config.threads):
+    with clock.threads(config.threads):
         if point["task"] == "writing":
             return writing(config, point)
         steps = training_steps(config, point)
@@ -84,16 +83,6 @@ def measure(config: Config, point: Record) -> list[Record]:
             return [{"model": m, "peak_bytes": clock.peak_bytes(s)} for m, s in steps.items()]
         tokens = config.batch * config.tokens
         return timed(config, steps, tokens=tokens)
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def timed(config: Config, calls: dict[str, Callable[[], Any]], *, tokens: int) -> list[Record]:
@@ -131,7 +120,7 @@ def training_steps(config: Config, point: Record) -> dict[str, Callable[[], None
     }
 
 
-def training_step(model: nn.Module, ids: Tensor, *, compiled: bool) -> Callable[[], None]:
+def training_step(model: nn.Module, ids: Tensor, *, compiled: bool = False) -> Callable[[], None]:
     """A call that makes one step: forward, backward, optimiser."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
     called = torch.compile(model) if compiled else model

@@ -7,16 +7,14 @@ whole training takes, twenty tokens for each parameter, follows from the time of
 """
 
 import statistics
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
-from torch.nn import functional as F
 
 from payattention import data, trained, wording
 from payattention import measure as clock
 from payattention.cost import operations, parameters
+from payattention.experiments.speed_vs_peers import training_step
 from payattention.records import Record, Results
 from payattention.shape import TransformerShape
 from payattention.transformer import Decoder
@@ -67,13 +65,14 @@ def shape(config: Config, name: str) -> TransformerShape:
 def measure(config: Config, point: Record) -> list[Record]:
     """Seconds of a step of each model in each repeat."""
     torch.manual_seed(0)
-    before = torch.get_num_threads()
-    torch.set_num_threads(config.threads)
-    try:
-        steps = {name: training_step(config, shape(config, name)) for name, *_ in config.sizes}
+    draw = data.language_batches(batch=config.batch, context=trained.GPT_SHAPE.context)
+    ids, following = draw(torch.Generator().manual_seed(0))
+    ids = torch.cat([ids, following[:, -1:]], dim=1)
+    with clock.threads(config.threads):
+        steps = {
+            name: training_step(Decoder(shape(config, name)), ids) for name, *_ in config.sizes
+        }
         times = clock.compare(steps, repeats=config.repeats, warmup=2)
-    finally:
-        torch.set_num_threads(before)
     found = []
     for name, all_seconds in times.items():
         of = shape(config, name)
@@ -89,21 +88,6 @@ def measure(config: Config, point: Record) -> list[Record]:
             of_step | {"repeat": repeat, "seconds": s} for repeat, s in enumerate(all_seconds)
         ]
     return found
-
-
-def training_step(config: Config, of: TransformerShape) -> Callable[[], Any]:
-    """A call that makes one step on a batch of Shakespeare, always the same."""
-    model = Decoder(of)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
-    draw = data.language_batches(batch=config.batch, context=of.context)
-    ids, following = draw(torch.Generator().manual_seed(0))
-
-    def step() -> None:
-        optimizer.zero_grad()
-        F.cross_entropy(model(ids).flatten(0, 1), following.flatten()).backward()
-        optimizer.step()
-
-    return step
 
 
 def run(config: Config) -> list[Record]:
