@@ -210,7 +210,8 @@ def training(
     """
     bill = forward(shape, tokens=tokens, pairs=pairs)
     again = _blocks(shape, tokens=tokens, pairs=pairs) if checkpointing else {}
-    return {part: 3 * flops + again.get(part, 0) for part, flops in bill.items()}
+    back = backward(bill)
+    return {part: flops + back[part] + again.get(part, 0) for part, flops in bill.items()}
 
 
 def training_by_rule(parameters: int, *, tokens: int) -> int:
