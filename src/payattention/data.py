@@ -15,6 +15,7 @@ import math
 from collections.abc import Callable, Iterator
 from functools import cache
 from importlib import resources
+from itertools import count
 from typing import NamedTuple
 
 import numpy as np
@@ -173,6 +174,56 @@ def language_batches(
 
     def draw(generator: torch.Generator) -> tuple[Tokens, Tokens]:
         starts = torch.randint(len(ids) - context, (batch,), generator=generator)
+        rows = ids[starts[:, None] + torch.arange(context + 1)]
+        return rows[:, :-1], rows[:, 1:]
+
+    return draw
+
+
+def language_passes(
+    split: str = "train",
+    *,
+    batch: int,
+    context: int = CONTEXT,
+    characters: int | None = None,
+    seed: int = 0,
+) -> Callable[[torch.Generator], tuple[Tokens, Tokens]]:
+    """A function that draws batches which go through the split in order, pass after pass.
+
+    A pass shows every stretch of ``context`` characters once, in an order and from a start
+    that ``seed`` and the number of the pass decide; so nothing is seen a second time before
+    all has been seen once. ``characters`` limits the split to its beginning. It is what
+    ``train`` asks of its ``draw``, with one difference: it counts its calls, so that a
+    training cannot be resumed in the middle.
+
+    Raises ``ValueError`` where the text is shorter than a batch needs.
+    """
+    text = shakespeare(split)
+    if batch < 1:
+        raise ValueError(f"batch: got {batch}; expected at least 1")
+    characters = len(text) if characters is None else characters
+    if not (batch + 1) * context < characters <= len(text):
+        raise ValueError(
+            f"characters: got {characters}; expected more than {(batch + 1) * context}, for "
+            f"{batch} stretches of {context}, and at most {len(text)}"
+        )
+    ids = encode(text[:characters])
+    stretches = (len(ids) - context) // context  # a pass may start anywhere in the first one
+
+    def ordered() -> Iterator[Tensor]:
+        for again in count():
+            generator = torch.Generator().manual_seed(seed * 1_000_003 + again)
+            start = torch.randint(context, (1,), generator=generator)
+            yield start + context * torch.randperm(stretches, generator=generator)
+
+    passes = ordered()
+    waiting = next(passes)
+
+    def draw(generator: torch.Generator) -> tuple[Tokens, Tokens]:
+        nonlocal waiting
+        while len(waiting) < batch:
+            waiting = torch.cat([waiting, next(passes)])
+        starts, waiting = waiting[:batch], waiting[batch:]
         rows = ids[starts[:, None] + torch.arange(context + 1)]
         return rows[:, :-1], rows[:, 1:]
 

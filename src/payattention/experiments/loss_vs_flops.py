@@ -1,0 +1,215 @@
+"""What loss do so many operations buy, and in a model of what size?
+
+Small decoders read Shakespeare. At each budget of operations, models of several sizes are trained
+until the budget is spent: a small one over much text, a large one over little. Where the loss is
+lowest is the size that is best for that budget; Hoffmann et al. 2022 (arXiv:2203.15556) call it an
+IsoFLOP profile, their approach 2, and all runs together give the constants of their equation 2.
+
+A budget counts the matrix products of forward and backward passes, the output's and the scores that
+the mask allows included. `parameters` are those that a token is multiplied with: the blocks' and
+the output's. The table of token vectors, looked up, is not among them; `blocks` are the parameters
+that Kaplan et al. 2020 count. Text is read in passes: none of it comes twice before all has come
+once, and `passes` says how often it did.
+
+Every run has a rate of learning for its width and length, a warm-up over a tenth of its steps and a
+decay to zero at its end; `loss_vs_rate` says where the rates come from.
+Loss is in bits a character, of the validation plays in stretches of 64 characters, each from its
+first: a harder question than the book's metric, which gives a model 65 to 128 characters to go by.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from payattention import data, train
+from payattention.cost import operations
+from payattention.records import Record
+from payattention.shape import TransformerShape
+from payattention.transformer import Decoder
+
+D_HEAD = 8
+TOLERANCE = {
+    "bits": 0.05,
+    "parameters": 0,
+    "blocks": 0,
+    "tokens": 0,
+    "steps": 0,
+    "flops": 1e-9,
+    "passes": 1e-9,
+}
+
+
+class Size(NamedTuple):
+    """Layers and width of a decoder."""
+
+    layers: int
+    d_model: int
+
+
+@dataclass(frozen=True)
+class Config:
+    """Which budgets are spent on which sizes.
+
+    A size is tried at a budget if its parameters are `least` to `most` times those near the best,
+    which were found in a first trial to be `near_best` at the first budget and to grow with the
+    square root.
+    """
+
+    budgets: tuple[float, ...] = (1.5e10, 4.75e10, 1.5e11, 4.75e11, 1.5e12)
+    sizes: tuple[tuple[int, int], ...] = (
+        (2, 8),
+        (2, 12),
+        (2, 16),
+        (2, 24),
+        (2, 32),
+        (2, 40),
+        (3, 40),
+        (3, 48),
+        (3, 64),
+        (4, 64),
+    )
+    near_best: float = 6e3
+    least: float = 0.3
+    most: float = 6.0
+    tokens: int = 64
+    batch: int = 8
+    most_rate: float = 0.03
+    rate_times_width: float = 0.5
+    rate_steps: int = 1000
+    rate_exponent: float = 0.2
+    warmup: float = 0.1
+    tests: int = 1024
+    seeds: int = 3
+
+
+FULL = Config()
+LIVE = replace(FULL, budgets=(1.5e10,), sizes=((2, 8), (2, 16), (2, 32)), tests=256, seeds=1)
+
+
+def shape(size: Size) -> TransformerShape:
+    """The shape of a decoder of this size, with a head for every eight of its width."""
+    layers, d_model = size
+    heads = max(1, d_model // D_HEAD)
+    return TransformerShape(
+        layers=layers,
+        d_model=d_model,
+        heads=heads if d_model % heads == 0 else 1,
+        kv_heads=heads if d_model % heads == 0 else 1,
+        d_ff=4 * d_model,
+        vocab=len(data.VOCABULARY),
+        context=data.CONTEXT,
+        biases="none",
+    )
+
+
+def blocks(size: Size) -> int:
+    """Parameters of the blocks' matrices: what Kaplan et al. count.
+
+    >>> blocks(Size(2, 16))
+    6144
+    """
+    return 12 * size[0] * size[1] ** 2
+
+
+def parameters(size: Size) -> int:
+    """Parameters that a token is multiplied with: the blocks' and the output's.
+
+    >>> parameters(Size(2, 16))
+    7408
+    """
+    return blocks(size) + len(data.VOCABULARY) * size[1]
+
+
+def step_flops(config: Config, size: Size) -> int:
+    """Operations of one step: matrix products, with the scores that the mask allows."""
+    pairs = operations.needed_pairs(config.tokens, mask="causal")
+    bill = operations.training(shape(size), tokens=config.tokens, pairs=pairs)
+    return config.batch * sum(bill.values())
+
+
+def rate(config: Config, size: Size, steps: int) -> float:
+    """The rate of learning of a model of this width that is trained for so many steps.
+
+    >>> rate(FULL, Size(2, 50), steps=1000), rate(FULL, Size(2, 50), steps=32_000)
+    (0.01, 0.005)
+    """
+    longer = (config.rate_steps / steps) ** config.rate_exponent
+    return min(config.most_rate, config.rate_times_width / size[1] * longer)
+
+
+def points(config: Config) -> list[Record]:
+    """A training each, the small budgets first."""
+    return [
+        {"budget": budget, "layers": size[0], "d_model": size[1], "seed": seed}
+        for budget in config.budgets
+        for size in config.sizes
+        if _near(config, budget, size)
+        for seed in range(config.seeds)
+    ]
+
+
+def _near(config: Config, budget: float, size: Size) -> bool:
+    best = config.near_best * math.sqrt(budget / config.budgets[0])
+    return config.least <= parameters(size) / best <= config.most
+
+
+def bits(model: Decoder, batch: tuple[Tensor, Tensor]) -> Tensor:
+    """Bits that the model needs for a character, on average."""
+    return F.cross_entropy(model(batch[0]).mT, batch[1]) / math.log(2)
+
+
+def recipe(config: Config, size: Size, steps: int, seed: int) -> train.Recipe:
+    """How a model of this size is trained in so many steps."""
+    return train.Recipe(
+        steps=steps,
+        learning_rate=rate(config, size, steps),
+        warmup_steps=max(1, round(config.warmup * steps)),
+        seed=seed,
+        record_every=steps,
+    )
+
+
+def trained(config: Config, size: Size, how: train.Recipe) -> tuple[Decoder, list[Record]]:
+    """A decoder of this size, trained in passes over the training plays, and its records."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(how.seed)
+        model = Decoder(shape(size))
+    draw = data.language_passes("train", batch=config.batch, context=config.tokens, seed=how.seed)
+    records = train.train(model, draw, bits, recipe=how, evaluate=lambda m: tested(config, m))
+    return model, records
+
+
+def tested(config: Config, model: Decoder) -> dict[str, float]:
+    """Bits a character of validation text, the same stretches for every model."""
+    draw = data.language_batches("validation", batch=config.tests, context=config.tokens)
+    return {"bits": bits(model, draw(torch.Generator().manual_seed(0))).item()}
+
+
+def spent(config: Config, size: Size, steps: int) -> Record:
+    """What a training of so many steps is made of."""
+    tokens = steps * config.batch * config.tokens
+    return {
+        "parameters": parameters(size),
+        "blocks": blocks(size),
+        "steps": steps,
+        "tokens": tokens,
+        "flops": float(steps * step_flops(config, size)),
+        "passes": tokens / len(data.shakespeare("train")),
+    }
+
+
+def measure(config: Config, point: Record) -> list[Record]:
+    """Bits a character after the budget is spent, and what it was spent on."""
+    size = Size(point["layers"], point["d_model"])
+    steps = max(1, round(point["budget"] / step_flops(config, size)))
+    _, records = trained(config, size, recipe(config, size, steps, point["seed"]))
+    return [spent(config, size, steps) | {"bits": records[-1]["bits"]}]
+
+
+def run(config: Config) -> list[Record]:
+    """Records of all points, in order."""
+    return [point | record for point in points(config) for record in measure(config, point)]
