@@ -12,6 +12,7 @@ from payattention import results
 from payattention.cost import assumptions, energy, memory, operations, parameters
 from payattention.cost.energy import kilowatt_hours
 from payattention.cost.hardware import H100, V100
+from payattention.scaling_laws import BESIROGLU_2024, HOFFMANN_2022, KAPLAN_2020, MUENNIGHOFF_2023
 from payattention.shape import GPT2_SMALL, GPT3
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -87,6 +88,12 @@ LENET_5 = {
 }
 
 
+GOPHER_FLOPS = 5.76e23  # as Hoffmann et al. took it from Gopher's authors
+TABLE_3 = {400e6: 8.0e9, 1e9: 20.2e9, 10e9: 205.1e9, 67e9: 1.5e12, 10e12: 216.2e12}
+"""Hoffmann et al. 2022: tokens that are best for so many parameters, by their first method."""
+PUBLIC_TEXT_TOKENS = 300e12  # Villalobos et al. 2024
+
+
 def square(shape, tokens, mask):
     """Share of scores and mixing, in per cent, logits aside."""
     pairs = operations.needed_pairs(tokens, mask=mask)
@@ -106,19 +113,40 @@ def fleet(watts):
     return kilowatt_hours(energy.fleet_joules(1_500_000, watts=watts)) / 1e9
 
 
+def best_parameters(law):
+    return law.optimum(GOPHER_FLOPS).parameters / 1e9
+
+
+def readings(times):
+    """New texts that are worth as much as one that is read so often."""
+    return MUENNIGHOFF_2023.effective_tokens(times, unique_tokens=1)
+
+
+def by_kaplan(parameters):
+    return (KAPLAN_2020.N_c / parameters) ** KAPLAN_2020.alpha_N
+
+
 def million_tokens(dollars_per_hour):
     price = energy.dollars_per_flop(on=H100, dollars_per_hour=dollars_per_hour, utilisation=0.4)
     return energy.dollars_per_million_tokens(1e12, dollars_per_flop=price)
 
 
 SUMS = [
+    ("0.01", training(10**10) / training(10**9), 0, 10, "ten times as much"),
     ("0.01", 1.23e22 / 1.21e20, 0.02, 100, "a hundred times"),
-    ("0.11", 2**-0.076, 5e-4, 0.949, "0.949"),
-    ("0.11", 10**-0.076, 1e-3, 0.839, "0.839"),
+    ("0.01", [6 * n * TABLE_3[n] for n in (1e9, 10e9)], 2e-3, [1.21e20, 1.23e22], "1.23 × 10²²"),
+    ("0.10", [d / n for n, d in TABLE_3.items()], 0.13, [20] * 5, "some 20 tokens"),
+    ("0.10", 1 - HOFFMANN_2022.parameters_exponent, 0.01, 0.54, "and 0.54"),
+    ("0.11", by_kaplan(2e9) / by_kaplan(1e9), 5e-4, 0.949, "0.949"),
+    ("0.11", by_kaplan(1e10) / by_kaplan(1e9), 1e-3, 0.839, "0.839"),
     ("0.12", ONE_V100 / energy.YEAR_SECONDS, 2e-3, 355, "355 years"),
     ("0.12", energy.rent_dollars(ONE_V100, dollars_per_hour=1.5) / 1e6, 0.02, 4.6, "4.6 million"),
     ("0.12", training(175 * 10**6) / training(175 * 10**9), 1e-9, 1e-3, "a thousandth"),
+    ("0.28", 20 * 10**6 / 10**6, 0, 20, "20 million"),
+    ("0.28", BESIROGLU_2024.tokens_per_parameter(GOPHER_FLOPS), 0.1, 20, "about 20 tokens"),
+    ("1.13", 70e9 * 1.4e12 / (280e9 * 300e9), 0.17, 1, "about the same budget"),
     ("1.14", GPT3_PARAMETERS / 1e9, 5e-4, 174.6, "174.6 billion"),
+    ("1.16", training(10**10) / training(10**9), 0, 10, "ten times as long"),
     ("1.16", h100_days(1.21e20), 0.02, 3.5, "3.5"),
     ("1.16", h100_days(1.23e22), 1e-3, 360, "360 days"),
     ("1.18", [n * n for n in (2, 3, 4)], 0, [4, 9, 16], "$n^2$"),
@@ -151,17 +179,28 @@ SUMS = [
     ("2.22", million_tokens(4), 0.02, 2.8, "2.8 dollars"),
     ("2.23", PAPERBACKS, 5e-3, [125, 75], "75 to 125 dollars"),
     ("2.23", [60_000 * 4 / 3, 100_000 * 4 / 3], 3e-3, [80_000, 133_000], "80,000 to 133,000"),
+    ("2.25", 15e12 / 8e9, 0, 1_875, "1,875 for each"),
     ("3.04", sum(LENET_5.values()), 0, 60_000, "60,000"),
     ("3.04", list(LENET_5.values()), 0, [156, 12, 1_516, 32, 48_120, 10_164], "48,120 + 10,164"),
+    ("3.06", [p**10 for p in (0.7, 0.9, 0.99)], 0.07, [0.03, 0.35, 0.90], "0.03; with 0.9"),
+    ("3.08", 20 * 1e14 / PUBLIC_TEXT_TOKENS, 0.05, 7, "some seven times"),
     ("3.08", 6 * 1e14 * 20 * 1e14 / 1e30, 1e-9, 1.2, "1.2 × 10³⁰"),
     ("3.08", 1.2e30 / 3.14e23 / 1e6, 0.01, 3.8, "3.8 million"),
-    ("3.09", 100 * (1 - 10**-0.076), 0.01, 16, "16 %"),
+    ("3.09", 100 * (1 - by_kaplan(1e10) / by_kaplan(1e9)), 0.01, 16, "16 %"),
     ("3.09", 1e6**1.076 / 1e6, 0.02, 2.9, "2.9 million"),
+    ("3.10", TABLE_3[67e9] / 67e9, 0.13, 20, "some 20 tokens"),
+    ("3.10", best_parameters(HOFFMANN_2022), 0.02, 40, "40 billion"),
+    ("3.10", best_parameters(BESIROGLU_2024), 0.01, 72, "correction 72"),
+    ("3.11", 280 / 70, 0, 4, "four times"),
     ("3.13", sum(memory.training(1).values()), 0, 16, "16 in training"),
     ("3.14", operations.training_by_rule(10**6, tokens=20 * 10**6) / 1e14, 0, 1.2, "1.2 × 10¹⁴"),
     ("3.14", 1.2e14 / 1e12 / 60, 1e-9, 2, "two minutes"),
     ("3.14", 1.2e14 / 50e9 / 60, 1e-9, 40, "40 minutes"),
     ("3.14", h100_days(1.2e30) / 4e6 / 365, 0.02, 24, "24 years"),
+    ("3.16", readings(4), 0.01, 3.7, "3.7 times"),
+    ("3.16", readings(16), 2e-3, 10.6, "10.6"),
+    ("3.16", readings(10**6), 1e-3, 16.4, "more than 16.4"),
+    ("3.17", PUBLIC_TEXT_TOKENS / 20 / 1e12, 0, 15, "15 trillion"),
 ]
 
 
