@@ -15,14 +15,12 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import minimize
 from scipy.special import logsumexp
 
-from payattention.measure import Interval
 from payattention.scaling_laws import AdditiveLaw, Meaning
 
 DELTA = 1e-3
@@ -119,9 +117,7 @@ def additive(
     )
 
 
-def objective(
-    law: AdditiveLaw, parameters: ArrayLike, tokens: ArrayLike, loss: ArrayLike
-) -> float:
+def objective(law: AdditiveLaw, parameters: ArrayLike, tokens: ArrayLike, loss: ArrayLike) -> float:
     """Sum over the runs of Huber's function of log foretold minus log measured: what is smallest.
 
     Raises:
@@ -132,9 +128,7 @@ def objective(
     return float(huber(np.log(foretold) - np.log(y)).sum())
 
 
-def power_law(
-    x: ArrayLike, y: ArrayLike, *, floor: bool = True, starts: int = STARTS
-) -> PowerLaw:
+def power_law(x: ArrayLike, y: ArrayLike, *, floor: bool = True, starts: int = STARTS) -> PowerLaw:
     """The law y = floor + (scale / x)^exponent that fits best; without a `floor`, it is 0.
 
     Raises:
