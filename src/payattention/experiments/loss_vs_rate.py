@@ -1,4 +1,4 @@
-"""Which rate of learning is best, for a narrow model and a wide one, in a short training and a long?
+"""Which rate of learning is best, for a narrow model and a wide, in a short training and a long?
 
 A comparison of sizes is one of rates too, unless each size has a good one. Decoders of two layers
 and four widths are trained for few steps and for many, at rates that are twice as large each time.
@@ -7,16 +7,11 @@ with the width, as Yang et al. 2022 (arXiv:2203.03466) say it must, and with the
 that `loss_vs_flops` uses for all its runs was made from a first trial of this.
 """
 
-import math
 from dataclasses import dataclass, replace
 
-import numpy as np
-
-from payattention import wording
 from payattention.experiments import loss_vs_flops
-from payattention.experiments.loss_vs_flops import Size, rate, recipe, trained
-from payattention.measure import Interval, loglog_slope
-from payattention.records import Record, Results
+from payattention.experiments.loss_vs_flops import Size, recipe, trained
+from payattention.records import Record
 
 LAYERS = 2
 TOLERANCE = {"bits": 0.05}

@@ -14,6 +14,7 @@ from payattention.experiments.loss_vs_flops import Size, rate, recipe, spent, st
 from payattention.records import Record
 
 RECIPES = ("rate of the widest", "rate of the narrowest", "long warm-up")
+SMALL_BUDGETS = replace(loss_vs_flops.FULL, budgets=loss_vs_flops.FULL.budgets[:3])
 TOLERANCE = loss_vs_flops.TOLERANCE
 
 
@@ -29,7 +30,7 @@ class Config:
     widest: int = 64
     narrowest: int = 16
     warmup_steps: int = 500
-    runs: loss_vs_flops.Config = replace(loss_vs_flops.FULL, budgets=loss_vs_flops.FULL.budgets[:3])
+    runs: loss_vs_flops.Config = SMALL_BUDGETS
 
 
 FULL = Config()
