@@ -83,11 +83,12 @@ def additive(
     tokens: ArrayLike,
     loss: ArrayLike,
     *,
+    floor: bool = True,
     starts: int = STARTS,
     near: AdditiveLaw | None = None,
     meaning: Meaning | None = None,
 ) -> AdditiveLaw:
-    """The law L = E + A / N^α + B / D^β that fits these runs best.
+    """The law L = E + A / N^α + B / D^β that fits these runs best; without a `floor`, E is 0.
 
     With a law that is `near`, the fit starts there only: for resamples of runs that were fitted
     before.
@@ -98,23 +99,26 @@ def additive(
     """
     n, d, y = _columns(parameters=parameters, tokens=tokens, loss=loss, least=6)
     inputs = [np.log(n), np.log(d)]
-    guess = None
-    if near is not None:
-        centres = [x.mean() for x in inputs]
-        heights = [
-            math.log(near.A) - near.alpha * centres[0],
-            math.log(near.B) - near.beta * centres[1],
-        ]
-        guess = np.array([math.log(max(near.E, 1e-3)), *heights, near.alpha, near.beta])
-    fit = _fit(inputs, np.log(y), floor=True, starts=starts, guess=guess)
+    guess = None if near is None else _guess(near, inputs, floor=floor)
+    fit = _fit(inputs, np.log(y), floor=floor, starts=starts, guess=guess)
     return AdditiveLaw(
-        E=math.exp(fit.floor),
+        E=0.0 if fit.floor is None else math.exp(fit.floor),
         A=fit.coefficient(0),
         B=fit.coefficient(1),
         alpha=fit.exponents[0],
         beta=fit.exponents[1],
         meaning=meaning or Meaning("fitted", f"{len(y)} runs"),
     )
+
+
+def _guess(near: AdditiveLaw, inputs: Sequence[np.ndarray], *, floor: bool) -> np.ndarray:
+    """The law's constants as a start of the fit."""
+    exponents = near.alpha, near.beta
+    heights = [
+        math.log(coefficient) - exponent * x.mean()
+        for coefficient, exponent, x in zip((near.A, near.B), exponents, inputs, strict=True)
+    ]
+    return np.array([*([math.log(max(near.E, 1e-3))] if floor else []), *heights, *exponents])
 
 
 def objective(law: AdditiveLaw, parameters: ArrayLike, tokens: ArrayLike, loss: ArrayLike) -> float:

@@ -6,6 +6,7 @@ more than there are atoms to store them in, should say so instead.
 
 import math
 from collections.abc import Mapping
+from numbers import Real
 from typing import TypeVar
 
 from payattention.shape import MOST
@@ -71,7 +72,7 @@ def one_of(name: str, value: str, choices: Mapping[str, T]) -> T:
 
 
 def _expect_number(name: str, value: object, expected: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name}={value!r}: got {type(value).__name__}; {expected}")
     if not math.isfinite(value):
         raise ValueError(f"{name}={value!r}: {expected}")

@@ -21,17 +21,31 @@ import math
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.nn import functional as F
 
-from payattention import data, train
+from payattention import data, fits, isoflop, resampling, train, wording
 from payattention.cost import operations
-from payattention.records import Record
+from payattention.measure import Interval
+from payattention.records import Record, Results
+from payattention.scaling_laws import OPERATIONS, AdditiveLaw, Meaning
 from payattention.shape import TransformerShape
 from payattention.transformer import Decoder
 
 D_HEAD = 8
+MEANING = Meaning(
+    "this book",
+    "the runs of loss_vs_flops",
+    parameters="parameters of blocks and output",
+    tokens="characters of Shakespeare, 78 of them",
+    flops="matrix products counted one by one, about 6 N D",
+    loss="bits a character",
+    runs="2,200 to 202,000 parameters, 1.5e10 to 1.5e12 operations",
+)
+CONSTANTS = ("E", "alpha", "beta", "parameters_exponent", "loss_exponent")
 TOLERANCE = {
     "bits": 0.05,
     "parameters": 0,
@@ -213,3 +227,136 @@ def measure(config: Config, point: Record) -> list[Record]:
 def run(config: Config) -> list[Record]:
     """Records of all points, in order."""
     return [point | record for point in points(config) for record in measure(config, point)]
+
+
+# What follows from the runs
+
+
+def law(results: Results, *, starts: int = fits.STARTS) -> AdditiveLaw:
+    """The law that fits all runs best, in bits a character."""
+    return fits.additive(*_sizes_texts_bits(results), starts=starts, meaning=MEANING)
+
+
+def _sizes_texts_bits(results: Results) -> list[np.ndarray]:
+    return [results.column(name).astype(float) for name in ("parameters", "tokens", "bits")]
+
+
+def resampled_law(
+    results: Results, fitted: AdditiveLaw, *, repeats: int = resampling.REPEATS
+) -> resampling.Resampled:
+    """The law's constants and exponents on resamples of the runs, as many of each budget."""
+
+    def constants(parameters: ArrayLike, tokens: ArrayLike, bits: ArrayLike) -> dict[str, float]:
+        again = fits.additive(parameters, tokens, bits, near=fitted)
+        return {name: getattr(again, name) for name in CONSTANTS}
+
+    columns = dict(zip(("parameters", "tokens", "bits"), _sizes_texts_bits(results), strict=True))
+    return resampling.bootstrap(
+        constants, columns, strata=results.column("budget"), repeats=repeats
+    )
+
+
+def best_sizes(results: Results) -> dict[float, isoflop.Valley]:
+    """The valley of each budget: loss against parameters."""
+    return isoflop.valleys(
+        results.column("budget"), results.column("parameters"), results.column("bits")
+    )
+
+
+def best_tokens(results: Results) -> dict[float, float]:
+    """Text that each budget pays for at its best size: between the texts of the sizes tried."""
+    found = {}
+    for budget, valley in best_sizes(results).items():
+        runs = results.where(budget=budget)
+        order = np.argsort(runs.column("parameters"))
+        sizes, texts = (np.log(runs.column(n))[order] for n in ("parameters", "tokens"))
+        found[budget] = float(np.exp(np.interp(np.log(valley.parameters), sizes, texts)))
+    return found
+
+
+def size_exponent(results: Results, *, repeats: int = resampling.REPEATS) -> resampling.Resampled:
+    """a in N ∝ C^a from the bottoms of the valleys, on the runs and on resamples.
+
+    `all` counts as this module does. `blocks` counts as Kaplan et al. do, parameters and
+    operations of the blocks alone: the same bottoms, another size and another budget.
+    """
+
+    def exponents(budget, parameters, tokens, bits) -> dict[str, float]:
+        again = Results.from_records(
+            "again",
+            [
+                {"budget": b, "parameters": n, "tokens": d, "bits": y}
+                for b, n, d, y in zip(budget, parameters, tokens, bits, strict=True)
+            ],
+        )
+        found, texts = best_sizes(again), best_tokens(again)
+        return {
+            "all": isoflop.exponent(found),
+            "blocks": _exponent_of_blocks(found, texts),
+        }
+
+    names = ("budget", "parameters", "tokens", "bits")
+    columns = {name: results.column(name) for name in names}
+    return resampling.bootstrap(exponents, columns, strata=columns["budget"], repeats=repeats)
+
+
+def _exponent_of_blocks(found: dict[float, isoflop.Valley], texts: dict[float, float]) -> float:
+    sizes = [_without_output(valley.parameters) for valley in found.values()]
+    spent = [OPERATIONS * size * text for size, text in zip(sizes, texts.values(), strict=True)]
+    return float(np.polyfit(np.log(spent), np.log(sizes), 1)[0])
+
+
+def _without_output(size: float) -> float:
+    """Parameters of the blocks of a model of two layers that has so many with the output."""
+    vocab = len(data.VOCABULARY)
+    d_model = (math.sqrt(vocab**2 + 96 * size) - vocab) / 48
+    return 24 * d_model**2
+
+
+def findings(results: Results) -> dict[str, str]:
+    """What the text says: the law with intervals, the valleys, what it costs to get better."""
+    fitted = law(results)
+    constants = resampled_law(results, fitted)
+    valleys, texts, moves = best_sizes(results), best_tokens(results), size_exponent(results)
+    foretold = [fitted.loss(n, d) for n, d, _ in zip(*_sizes_texts_bits(results), strict=True)]
+    off = np.abs(np.log(results.column("bits") / foretold))
+    found = {
+        "runs": str(len(results)),
+        "seeds": str(len(set(results.column("seed").tolist()))),
+        "budgets": str(len(valleys)),
+        "least_parameters": wording.two_digits(results.column("parameters").min()),
+        "most_parameters": wording.two_digits(results.column("parameters").max()),
+        "most_passes": f"{results.column('passes').max():.1f}",
+        "middle_off": wording.percent(float(np.median(off)), digits=1),
+        "most_off": wording.percent(float(off.max()), digits=1),
+        "halving": wording.two_digits(fitted.flops_factor()),
+        "A": wording.two_digits(fitted.A),
+        "B": wording.two_digits(fitted.B),
+        "blocks_exponent": _bounds(moves.interval("blocks")),
+        "exponent": _bounds(moves.interval("all")),
+    }
+    found |= {name: _bounds(constants.interval(name)) for name in CONSTANTS}
+    halving = [0.5 ** (-1 / g) for g in constants.again["loss_exponent"]]
+    found["halving_least"], found["halving_most"] = (
+        wording.two_digits(bound) for bound in np.quantile(halving, (0.025, 0.975))
+    )
+    for place, (budget, valley) in enumerate(valleys.items()):
+        found |= {
+            f"best_{place}": wording.two_digits(valley.parameters),
+            f"bits_{place}": f"{valley.loss:.2f}",
+            f"tokens_{place}": wording.two_digits(texts[budget]),
+            f"ratio_{place}": wording.two_digits(texts[budget] / valley.parameters),
+            f"law_{place}": wording.two_digits(fitted.optimum(budget).parameters),
+        }
+    return found
+
+
+def _bounds(interval: Interval) -> str:
+    return wording.with_bounds(interval.value, interval.low, interval.high)
+
+
+if __name__ == "__main__":
+    from payattention import results
+    from payattention.experiments import loss_vs_flops
+
+    results.main(loss_vs_flops)
