@@ -12,12 +12,16 @@ loss and test; no dropout and no decay of the weights stand against over-fitting
 
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
+from scipy.optimize import minimize_scalar
 
-from payattention import data, train
+from payattention import data, train, wording
 from payattention.experiments import loss_vs_flops
 from payattention.experiments.loss_vs_flops import Size, bits, recipe, shape, spent, tested
-from payattention.records import Record
+from payattention.measure import interval
+from payattention.records import Record, Results
+from payattention.scaling_laws import MUENNIGHOFF_2023
 from payattention.transformer import Decoder
 
 TOLERANCE = loss_vs_flops.TOLERANCE | {"unique": 0, "training_bits": 0.05}
@@ -79,3 +83,80 @@ def measure(config: Config, point: Record) -> list[Record]:
 def run(config: Config) -> list[Record]:
     """Records of all points, in order."""
     return [point | record for point in points(config) for record in measure(config, point)]
+
+
+def worth(results: Results, *, layers: int, d_model: int) -> Results:
+    """By epochs and seed: fresh text that would have taught as much, in units of the repeated.
+
+    It is read off the curve of the models of the same seed that had fresh text, between its points
+    on logarithmic axes. None where even one pass of fresh text had taught more.
+    """
+    runs = results.where(layers=layers, d_model=d_model)
+    rows = []
+    for seed in sorted(set(runs.column("seed").tolist())):
+        fresh, repeated = (
+            sorted(runs.where(text=text, seed=seed).records(), key=lambda row: row["epochs"])
+            for text in ("fresh", "repeated")
+        )
+        texts = np.log([row["epochs"] for row in fresh])
+        losses = np.minimum.accumulate([row["bits"] for row in fresh])
+        for row in repeated:
+            known = losses[-1] <= row["bits"] <= losses[0]
+            same = float(np.exp(np.interp(-row["bits"], -losses, texts))) if known else None
+            rows.append({"epochs": row["epochs"], "seed": seed, "worth": same})
+    return Results.from_records(results.question, rows, config=results.config)
+
+
+def repeats_fitted(table: Results) -> float:
+    """R in Muennighoff et al.'s law that fits these worths best, on logarithms; see `worth`."""
+    rows = [row for row in table.records() if row["worth"] is not None and row["epochs"] > 1]
+    again, worths = (np.array([row[name] for row in rows]) for name in ("epochs", "worth"))
+
+    def error(log_repeats: float) -> float:
+        law = replace(MUENNIGHOFF_2023, repeats_of_tokens=float(np.exp(log_repeats)))
+        told = [law.effective_tokens(float(epochs), 1.0) for epochs in again]
+        return float(((np.log(told) - np.log(worths)) ** 2).sum())
+
+    return float(np.exp(minimize_scalar(error, bounds=(-3, 6)).x))
+
+
+def findings(results: Results) -> dict[str, str]:
+    """What the text says: by size, worth of repetition, where it ends, and what is over-fitted."""
+    found = {
+        "seeds": str(len(set(results.column("seed").tolist()))),
+        "unique": f"{FULL.unique:,}",
+        "most_epochs": str(max(FULL.epochs)),
+    }
+    sizes = sorted({(row["layers"], row["d_model"]) for row in results.records()})
+    for name, (layers, d_model) in zip(("small", "large"), sizes, strict=False):
+        runs = results.where(layers=layers, d_model=d_model)
+        found[f"{name}_parameters"] = wording.two_digits(runs.column("parameters").max())
+        for text in TEXTS:
+            for row in runs.where(text=text).summary("bits", by="epochs"):
+                found[f"{name}_{text}_{row['epochs']}"] = f"{row['mean']:.2f}"
+        repeated = runs.where(text="repeated")
+        means = {row["epochs"]: row["mean"] for row in repeated.summary("bits", by="epochs")}
+        last, best = max(means), min(means, key=means.__getitem__)
+        found[f"{name}_best_epochs"] = str(best)
+        found[f"{name}_risen"] = f"{means[last] - means[best]:.2f}"
+        known = repeated.where(epochs=last).column("training_bits").mean()
+        found[f"{name}_known"] = f"{known:.2f}"
+        table = worth(results, layers=layers, d_model=d_model)
+        for epochs in sorted(set(table.column("epochs").tolist())):
+            values = [row["worth"] for row in table.where(epochs=epochs).records()]
+            if epochs > 1 and len(values) > 1 and None not in values:
+                by = interval(values)
+                found[f"{name}_worth_{epochs}"] = wording.with_bounds(
+                    by.value, by.low, by.high, digits=1
+                )
+                told = MUENNIGHOFF_2023.effective_tokens(float(epochs), 1.0)
+                found[f"told_{epochs}"] = f"{told:.1f}"
+        found[f"{name}_repeats"] = wording.two_digits(repeats_fitted(table))
+    return found
+
+
+if __name__ == "__main__":
+    from payattention import results
+    from payattention.experiments import loss_vs_epochs
+
+    results.main(loss_vs_epochs)

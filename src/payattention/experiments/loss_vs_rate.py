@@ -7,11 +7,16 @@ with the width, as Yang et al. 2022 (arXiv:2203.03466) say it must, and with the
 that `loss_vs_flops` uses for all its runs was made from a first trial of this.
 """
 
+import math
 from dataclasses import dataclass, replace
 
+import numpy as np
+
+from payattention import isoflop, wording
 from payattention.experiments import loss_vs_flops
 from payattention.experiments.loss_vs_flops import Size, recipe, trained
-from payattention.records import Record
+from payattention.measure import Interval, paired_interval
+from payattention.records import Record, Results
 
 LAYERS = 2
 TOLERANCE = {"bits": 0.05}
@@ -55,3 +60,59 @@ def measure(config: Config, point: Record) -> list[Record]:
 def run(config: Config) -> list[Record]:
     """Records of all points, in order."""
     return [point | record for point in points(config) for record in measure(config, point)]
+
+
+def best_rate(results: Results, *, width: int, steps: int) -> float:
+    """The rate of the least loss: the bottom of a parabola through the three means around it.
+
+    Where the least loss is at an end of the rates, it is that end.
+    """
+    rows = results.where(width=width, steps=steps).summary("bits", by="learning_rate")
+    rates, losses = zip(*sorted((row["learning_rate"], row["mean"]) for row in rows), strict=True)
+    lowest = int(np.argmin(losses))
+    if not 0 < lowest < len(rates) - 1:
+        return rates[lowest]
+    near = slice(lowest - 1, lowest + 2)
+    return isoflop.valley(rates[near], losses[near]).parameters
+
+
+def lost(results: Results, *, width: int, steps: int, learning_rate: float) -> Interval:
+    """Bits more at this rate than at the best that was tried, seed by seed."""
+    runs = results.where(width=width, steps=steps)
+    means = {row["learning_rate"]: row["mean"] for row in runs.summary("bits", by="learning_rate")}
+    best = min(means, key=means.__getitem__)
+    here, there = (
+        runs.where(learning_rate=r).column("bits").tolist() for r in (learning_rate, best)
+    )
+    return paired_interval(here, there)
+
+
+def findings(results: Results) -> dict[str, str]:
+    """What the text says: the best rates, how they fall with the width, what a wrong one costs."""
+    widths, lengths = (sorted(set(results.column(name).tolist())) for name in ("width", "steps"))
+    found = {
+        "seeds": str(len(set(results.column("seed").tolist()))),
+        "narrowest": str(widths[0]),
+        "widest": str(widths[-1]),
+        "short": f"{lengths[0]:,}",
+        "long": f"{lengths[-1]:,}",
+    }
+    for name, steps in (("short", lengths[0]), ("long", lengths[-1])):
+        best = {width: best_rate(results, width=width, steps=steps) for width in widths}
+        found |= {f"{name}_best_{width}": f"{rate:.2g}" for width, rate in best.items()}
+        found[f"{name}_times"] = wording.two_digits(best[widths[0]] / best[widths[-1]])
+        if int(found["seeds"]) > 1:
+            rates = sorted(set(results.column("learning_rate").tolist()))
+            for width in (widths[0], widths[-1]):
+                other = widths[-1] if width == widths[0] else widths[0]
+                swapped = min(rates, key=lambda rate: abs(math.log(rate / best[other])))
+                by = lost(results, width=width, steps=steps, learning_rate=swapped)
+                found[f"{name}_lost_{width}"] = wording.with_bounds(by.value, by.low, by.high)
+    return found
+
+
+if __name__ == "__main__":
+    from payattention import results
+    from payattention.experiments import loss_vs_rate
+
+    results.main(loss_vs_rate)

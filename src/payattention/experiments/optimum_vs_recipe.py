@@ -9,9 +9,11 @@ exponents of Kaplan et al. 2020 and of Hoffmann et al. 2022.
 
 from dataclasses import dataclass, replace
 
+from payattention import resampling, wording
+from payattention import results as stored
 from payattention.experiments import loss_vs_flops
 from payattention.experiments.loss_vs_flops import Size, rate, recipe, spent, step_flops, trained
-from payattention.records import Record
+from payattention.records import Record, Results
 
 RECIPES = ("rate of the widest", "rate of the narrowest", "long warm-up")
 SMALL_BUDGETS = replace(loss_vs_flops.FULL, budgets=loss_vs_flops.FULL.budgets[:3])
@@ -64,3 +66,48 @@ def measure(config: Config, point: Record) -> list[Record]:
 def run(config: Config) -> list[Record]:
     """Records of all points, in order."""
     return [point | record for point in points(config) for record in measure(config, point)]
+
+
+def exponents(
+    results: Results, tuned: Results, *, repeats: int = resampling.REPEATS
+) -> dict[str, resampling.Resampled]:
+    """a in N ∝ C^a of each recipe, and of the tuned runs at the same budgets, as "tuned"."""
+    budgets = sorted(set(results.column("budget").tolist()))
+    tables = {"tuned": tuned.among(budget=budgets)} | {
+        name: results.where(recipe=name)
+        for name in dict.fromkeys(results.column("recipe").tolist())
+    }
+    return {
+        name: loss_vs_flops.size_exponent(table, repeats=repeats) for name, table in tables.items()
+    }
+
+
+def findings(results: Results, tuned: Results | None = None) -> dict[str, str]:
+    """What the text says: each recipe's exponent, and its best size at each budget.
+
+    The tuned runs are the stored ones of `loss_vs_flops`, where no others are given.
+    """
+    tuned = stored.read("loss_vs_flops") if tuned is None else tuned
+    budgets = sorted(set(results.column("budget").tolist()))
+    found = {
+        "budgets": str(len(budgets)),
+        "warmup_steps": str(FULL.warmup_steps),
+        "widest": str(FULL.widest),
+        "narrowest": str(FULL.narrowest),
+    }
+    for name, moves in exponents(results, tuned).items():
+        key = name.replace(" ", "_").replace("-", "_")
+        table = tuned.among(budget=budgets) if name == "tuned" else results.where(recipe=name)
+        by = moves.interval("all")
+        found[f"{key}_exponent"] = wording.with_bounds(by.value, by.low, by.high)
+        for place, valley in enumerate(loss_vs_flops.best_sizes(table).values()):
+            found[f"{key}_best_{place}"] = wording.two_digits(valley.parameters)
+            found[f"{key}_bits_{place}"] = f"{valley.loss:.2f}"
+    return found
+
+
+if __name__ == "__main__":
+    from payattention import results
+    from payattention.experiments import optimum_vs_recipe
+
+    results.main(optimum_vs_recipe)
