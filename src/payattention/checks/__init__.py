@@ -28,6 +28,7 @@ from payattention.checks.recurrence import (
     recall_from_state,
     receptive_field,
 )
+from payattention.checks.scaling_laws import best_size, foretold, valley_bottom
 from payattention.checks.transformer import (
     continued_attention,
     count_parameters,
@@ -42,10 +43,12 @@ __all__ = [
     "Mistake",
     "Verdict",
     "attention_parameters",
+    "best_size",
     "causal_attention",
     "combine",
     "continued_attention",
     "count_parameters",
+    "foretold",
     "gru_step",
     "half_life",
     "interpolated",
@@ -64,5 +67,6 @@ __all__ = [
     "soft_lookup",
     "top_p",
     "training_flops",
+    "valley_bottom",
     "where_to_look",
 ]

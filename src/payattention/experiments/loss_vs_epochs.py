@@ -130,7 +130,7 @@ def findings(results: Results) -> dict[str, str]:
     sizes = sorted({(row["layers"], row["d_model"]) for row in results.records()})
     for name, (layers, d_model) in zip(("small", "large"), sizes, strict=False):
         runs = results.where(layers=layers, d_model=d_model)
-        found[f"{name}_parameters"] = wording.two_digits(runs.column("parameters").max())
+        found[f"{name}_parameters"] = wording.two_digits(float(runs.column("parameters").max()))
         for text in TEXTS:
             for row in runs.where(text=text).summary("bits", by="epochs"):
                 found[f"{name}_{text}_{row['epochs']}"] = f"{row['mean']:.2f}"

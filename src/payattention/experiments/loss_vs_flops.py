@@ -158,9 +158,9 @@ def rate(config: Config, size: Size, steps: int) -> float:
 def points(config: Config) -> list[Record]:
     """A training each, the small budgets first."""
     return [
-        {"budget": budget, "layers": size[0], "d_model": size[1], "seed": seed}
+        {"budget": budget, "layers": size.layers, "d_model": size.d_model, "seed": seed}
         for budget in config.budgets
-        for size in config.sizes
+        for size in (Size(*each) for each in config.sizes)
         if _near(config, budget, size)
         for seed in range(config.seeds)
     ]
@@ -324,8 +324,8 @@ def findings(results: Results) -> dict[str, str]:
         "runs": str(len(results)),
         "seeds": str(len(set(results.column("seed").tolist()))),
         "budgets": str(len(valleys)),
-        "least_parameters": wording.two_digits(results.column("parameters").min()),
-        "most_parameters": wording.two_digits(results.column("parameters").max()),
+        "least_parameters": wording.two_digits(float(results.column("parameters").min())),
+        "most_parameters": wording.two_digits(float(results.column("parameters").max())),
         "most_passes": f"{results.column('passes').max():.1f}",
         "middle_off": wording.percent(float(np.median(off)), digits=1),
         "most_off": wording.percent(float(off.max()), digits=1),

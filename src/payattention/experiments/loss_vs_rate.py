@@ -73,7 +73,7 @@ def best_rate(results: Results, *, width: int, steps: int) -> float:
     if not 0 < lowest < len(rates) - 1:
         return rates[lowest]
     near = slice(lowest - 1, lowest + 2)
-    return isoflop.valley(rates[near], losses[near]).parameters
+    return isoflop.valley(list(rates[near]), list(losses[near])).parameters
 
 
 def lost(results: Results, *, width: int, steps: int, learning_rate: float) -> Interval:
