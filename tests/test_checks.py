@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy, scaled_dot_product_attention
 
-from payattention import associative_memory, attention, checks, generation, positions
+from payattention import associative_memory, attention, checks, fits, generation, positions
 from payattention.checks.check import Check, Mistake, difference
 from payattention.cost import hardware, parameters, roofline
 from payattention.shape import GPT2_SMALL, gpt
@@ -19,6 +19,7 @@ ALL += ["soft_lookup", "causal_attention", "pairs", "score_spread", "attention_p
 ALL += ["where_to_look", "rotate_pair", "interpolated"]
 ALL += ["pre_norm_block", "count_parameters", "continued_attention", "kv_cache_step", "top_p"]
 ALL += ["masked_loss"]
+ALL += ["best_size", "foretold", "valley_bottom"]
 ALL += ["online_softmax", "training_flops", "kv_cache_tokens", "seconds_at_least"]
 
 
@@ -213,6 +214,60 @@ def roof_by_loop(flops, bytes, flops_per_second, bytes_per_second):
     return total
 
 
+def vars_of(law):
+    return law.E, law.A, law.B, law.alpha, law.beta
+
+
+def best_size_by_search(A, B, alpha, beta, flops):
+    from scipy.optimize import minimize_scalar
+
+    def log_slope(x):  # zero at the best size; x is the logarithm of the size
+        n, d = math.exp(x), flops / 6 / math.exp(x)
+        return (alpha * A / n**alpha - beta * B / d**beta) ** 2 / (A / n**alpha) ** 2
+
+    middle = math.log(flops / 6) / 2
+    grid = min(np.linspace(middle - 8, middle + 8, 2001), key=log_slope)
+    found = minimize_scalar(log_slope, bounds=(grid - 0.01, grid + 0.01), options={"xatol": 1e-12})
+    return math.exp(found.x), flops / 6 / math.exp(found.x)
+
+
+def shared(A, B, alpha, beta, flops, *, ratio=None, root=None, exponent=None):
+    ratio = alpha * A / beta / B if ratio is None else ratio
+    root = 1 / (alpha + beta) if root is None else root
+    exponent = beta / (alpha + beta) if exponent is None else exponent
+    size = ratio**root * (flops / 6) ** exponent
+    return size, flops / 6 / size
+
+
+def through(x, y):
+    x = np.asarray(x, float)
+    (a, b, _), *_ = np.linalg.lstsq(np.stack([x**2, x, x**0], 1), np.asarray(y, float), rcond=None)
+    return -b / 2 / a
+
+
+def bottom_by_derivative(parameters, losses):
+    curve = np.polynomial.Polynomial.fit(np.log(parameters), losses, 2)
+    return float(np.exp(curve.deriv().roots()[0]))
+
+
+def fitted_by_least_squares(parameters, tokens, losses):
+    from scipy.optimize import least_squares
+
+    def off(theta):
+        e, a, b, alpha, beta = theta
+        told = np.exp(e) + np.exp(a) / parameters**alpha + np.exp(b) / tokens**beta
+        return np.log(told / losses)
+
+    e, a, b, alpha, beta = least_squares(off, [0.5, 3.5, 4.5, 0.45, 0.4], xtol=1e-15, ftol=1e-15).x
+    return math.exp(e), math.exp(a), math.exp(b), alpha, beta
+
+
+def one_term(x, losses, *, text=False):
+    law = fits.power_law(x, losses, starts=9)
+    A = law.scale**law.exponent
+    return (law.floor, 0, A, 1, law.exponent) if text else (law.floor, A, 0, law.exponent, 1)
+
+
 RIGHT = [
     ("gru_step", gru),
     ("gru_step", gru_by_torch),
@@ -263,6 +318,10 @@ RIGHT = [
     ("online_softmax", merged_by_case),
     ("training_flops", training_product_by_product),
     ("kv_cache_tokens", fitting_one_after_the_other),
+    ("best_size", best_size_by_search),
+    ("valley_bottom", bottom_by_derivative),
+    ("foretold", lambda *runs: vars_of(fits.additive(*runs, starts=3))),
+    ("foretold", fitted_by_least_squares),
     ("seconds_at_least", roof_by_loop),
     (
         "seconds_at_least",
@@ -1116,6 +1175,24 @@ WRONG = [
         "upside_down",
         lambda f, b, F, B: sum(max(F / f, B / b) for f, b in zip(f, b, strict=True)),
     ),
+]
+
+WRONG += [
+    ("best_size", "without_the_six", lambda A, B, a, b, C: best_size_by_search(A, B, a, b, 6 * C)),
+    ("best_size", "exponents_swapped", lambda *g: shared(*g, exponent=g[2] / (g[2] + g[3]))),
+    ("best_size", "exponents_left_out", lambda *g: shared(*g, ratio=g[0] / g[1])),
+    ("best_size", "ratio_upside_down", lambda *g: shared(*g, ratio=g[3] * g[1] / (g[2] * g[0]))),
+    ("best_size", "no_root", lambda *g: shared(*g, root=1.0)),
+    ("best_size", "half_and_half", lambda A, B, a, b, C: ((C / 6) ** 0.5, (C / 6) ** 0.5)),
+    ("valley_bottom", "in_the_size_itself", lambda n, y: through(n, y)),
+    ("valley_bottom", "left_as_a_logarithm", lambda n, y: through(np.log(n), y)),
+    ("valley_bottom", "other_base", lambda n, y: math.exp(through(np.log10(n), y))),
+    ("valley_bottom", "lowest_run", lambda n, y: n[list(y).index(min(y))]),
+    ("valley_bottom", "wrong_sign", lambda n, y: math.exp(-through(np.log(n), y))),
+    ("foretold", "no_floor", lambda *runs: vars_of(fits.additive(*runs, floor=False, starts=9))),
+    ("foretold", "only_size", lambda n, d, y: one_term(n, y)),
+    ("foretold", "only_text", lambda n, d, y: one_term(d, y, text=True)),
+    ("foretold", "floor_left_off", lambda *runs: (0, *vars_of(fits.additive(*runs, starts=9))[1:])),
 ]
 
 

@@ -113,6 +113,57 @@ class TestBatches:
             data.language_batches("test", **arguments)
 
 
+class TestLanguagePasses:
+    def drawn(self, count, **how):
+        draw = data.language_passes("test", **how)
+        generator = torch.Generator()
+        return [draw(generator) for _ in range(count)]
+
+    def test_a_batch_is_text_and_what_follows_it(self):
+        for inputs, targets in self.drawn(3, batch=5, context=7, seed=3):
+            assert inputs.shape == targets.shape == (5, 7)
+            assert torch.equal(inputs[:, 1:], targets[:, :-1])
+            for row, following in zip(inputs, targets, strict=True):
+                assert data.decode(row) + data.decode(following[-1:]) in data.shakespeare("test")
+
+    def test_each_pass_shows_every_stretch_once(self, monkeypatch):
+        # 47 characters, all different: which were seen, and how often, can be told
+        text = data.VOCABULARY[:47]
+        monkeypatch.setattr(data, "shakespeare", lambda split: text)
+        stretches = (47 - 5) // 5
+        batches = self.drawn(5 * stretches // 2, batch=2, context=5, seed=1)
+        rows = torch.cat([inputs for inputs, _ in batches])
+        for again in range(5):
+            one_pass = rows[again * stretches : (again + 1) * stretches]
+            firsts = sorted(one_pass[:, 0].tolist())
+            assert firsts == list(range(firsts[0], firsts[0] + 5 * stretches, 5))
+        assert len({row[0] for row in rows.tolist()}) > stretches  # passes start at other places
+        orders = [tuple(rows[k * stretches : (k + 1) * stretches, 0].tolist()) for k in range(5)]
+        assert len(set(orders)) == 5
+
+    def test_limited_to_the_beginning(self):
+        for inputs, targets in self.drawn(40, batch=2, context=7, characters=50, seed=2):
+            for row in (*inputs, *targets):
+                assert data.decode(row) in data.shakespeare("test")[:50]
+
+    def test_seed_decides_and_nothing_else(self):
+        first, again, other = (self.drawn(9, batch=3, context=11, seed=s) for s in (1, 1, 2))
+        assert all(torch.equal(a[0], b[0]) for a, b in zip(first, again, strict=True))
+        assert not torch.equal(first[0][0], other[0][0])
+
+    @pytest.mark.parametrize(
+        ("how", "complaint"),
+        [
+            ({"batch": 0}, "batch: got 0"),
+            ({"batch": 2, "context": 7, "characters": 21}, "characters: got 21; expected more"),
+            ({"batch": 2, "characters": 10**9}, "characters: got 1000000000"),
+        ],
+    )
+    def test_bad_input_is_named(self, how, complaint):
+        with pytest.raises(ValueError, match=complaint):
+            data.language_passes("test", **how)
+
+
 class TestMaskedBatches:
     def test_gaps_hide_characters_of_the_text_and_nothing_else(self):
         draw = data.masked_batches("test", batch=5, context=13, hidden=0.4)

@@ -27,6 +27,8 @@ DELTA = 1e-3
 """Where Huber's function turns from a square into a line; that of Hoffmann et al."""
 STARTS = 50
 """Starts of a fit: the best, by the objective, of a grid of several hundred."""
+ROUGH, FINE, FINISHED = 1e-7, 1e-13, 2
+"""A search ends when it gains less, as a share: at first, and for the best few once more."""
 EXPONENTS = (0.05, 0.15, 0.3, 0.5, 0.8, 1.2)
 SHARES = (0.02, 0.3, 0.6, 0.9)
 """Of the loss in the middle of the runs: how much of it is the floor, in the grid of starts."""
@@ -187,7 +189,14 @@ def _fit(
         return _objective(theta, centred, log_loss, floor=floor)
 
     ranked = sorted(grid, key=lambda theta: value(theta)[0])[:starts]
-    best = min((_descend(value, theta, len(inputs)) for theta in ranked), key=lambda end: end[0])
+    ends = sorted(
+        (_descend(value, theta, len(inputs), ftol=ROUGH) for theta in ranked),
+        key=lambda end: end[0],
+    )
+    best = min(
+        (_descend(value, theta, len(inputs), ftol=FINE) for _, theta in ends[:FINISHED]),
+        key=lambda end: end[0],
+    )
     theta = best[1]
     terms = len(inputs)
     return Fit(
@@ -232,7 +241,11 @@ def _objective(
 
 
 def _descend(
-    value: Callable[[np.ndarray], tuple[float, np.ndarray]], theta: np.ndarray, terms: int
+    value: Callable[[np.ndarray], tuple[float, np.ndarray]],
+    theta: np.ndarray,
+    terms: int,
+    *,
+    ftol: float,
 ) -> tuple[float, np.ndarray]:
     """Where L-BFGS ends that starts here: the objective, and the constants."""
     bounds = [(-12.0, 12.0)] * (len(theta) - terms) + [(1e-3, 5.0)] * terms
@@ -242,6 +255,6 @@ def _descend(
         found, gradient = value(theta)
         return scale * found, scale * gradient
 
-    options = {"maxiter": 2000, "maxfun": 4000, "ftol": 1e-12, "gtol": 1e-6, "maxcor": 20}
+    options = {"maxiter": 2000, "maxfun": 4000, "ftol": ftol, "gtol": 1e-6, "maxcor": 20}
     end = minimize(scaled, theta, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
     return end.fun / scale, end.x
