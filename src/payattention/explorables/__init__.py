@@ -1,7 +1,7 @@
 """Figures that a reader can play with: in Jupyter, in Colab, and on a page with no kernel.
 
 Each is a class here, a module ``<name>.mjs`` beside it, and what they share in
-``figure.mjs``, ``decoder.mjs`` and ``cost.mjs``.
+``figure.mjs``, ``decoder.mjs``, ``quantities.mjs`` and ``cost.mjs``.
 ``bundle`` turns the modules into what Jupyter loads and what a static page loads.
 """
 
