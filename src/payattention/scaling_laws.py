@@ -167,7 +167,9 @@ class RepeatedDataLaw(AdditiveLaw):
 
     Of ``unique_tokens`` U read D/U times, the text counts as D' = U + U R (1 - exp(-(D/U - 1)/R)),
     R being `repeats_of_tokens`; no repetition makes it more than U (1 + R). Parameters beyond those
-    that U tokens can feed lose their worth alike.
+    that U tokens can feed lose their worth alike. Where the text is not read to its end, the
+    authors count those that its read part feeds; here it is all of it, and endless text gives the
+    additive law.
 
     Source: Muennighoff et al. 2023 (arXiv:2305.16264), equations 5 and 6.
     """
@@ -186,7 +188,7 @@ class RepeatedDataLaw(AdditiveLaw):
 
     def loss(self, parameters: float, tokens: float, unique_tokens: float | None = None) -> float:
         """Loss where only so many of the tokens differ; all, where nothing is said."""
-        if unique_tokens is None or unique_tokens >= tokens:
+        if unique_tokens is None:
             return super().loss(parameters, tokens)
         text = self.effective_tokens(tokens, unique_tokens)
         fed = self._fed_by(unique_tokens)
