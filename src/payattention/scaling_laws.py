@@ -270,9 +270,9 @@ def _flops_where(loss_at: Callable[[float], float], loss: float) -> float:
 
 def _worth(amount: float, fresh: float, repeats: float) -> float:
     """What an amount is worth of which only the fresh part counts in full."""
-    again = max(amount / fresh - 1, 0)
     if math.isinf(repeats):
-        return fresh * (1 + again)
+        return amount
+    again = max(amount / fresh - 1, 0)
     return min(amount, fresh) + fresh * repeats * -math.expm1(-again / repeats)
 
 
