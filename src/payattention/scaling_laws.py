@@ -10,10 +10,11 @@ Ignored: the shape of the model, its data's quality, the rate of learning, all t
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from scipy.optimize import minimize_scalar
+from scipy.optimize import brentq, minimize_scalar
 
 from payattention.cost.arguments import positive, share
 
@@ -35,7 +36,8 @@ class Optimum(NamedTuple):
 class Meaning:
     """What the letters of a law stand for, where it comes from, and the runs behind it.
 
-    `loss` is its unit; nats times 1.44 are bits.
+    `loss` is its unit; nats times 1.44 are bits. The operations of the smallest and of the largest
+    run are None where nobody says them.
     """
 
     name: str
@@ -45,6 +47,8 @@ class Meaning:
     flops: str = "operations of the training, 6 N D"
     loss: str = "nats a token"
     runs: str = "none"
+    least_flops: float | None = None
+    most_flops: float | None = None
 
 
 @dataclass(frozen=True)
@@ -163,7 +167,9 @@ class RepeatedDataLaw(AdditiveLaw):
 
     Of ``unique_tokens`` U read D/U times, the text counts as D' = U + U R (1 - exp(-(D/U - 1)/R)),
     R being `repeats_of_tokens`; no repetition makes it more than U (1 + R). Parameters beyond those
-    that U tokens can feed lose their worth alike.
+    that U tokens can feed lose their worth alike. Where the text is not read to its end, the
+    authors count those that its read part feeds; here it is all of it, and endless text gives the
+    additive law.
 
     Source: Muennighoff et al. 2023 (arXiv:2305.16264), equations 5 and 6.
     """
@@ -182,7 +188,7 @@ class RepeatedDataLaw(AdditiveLaw):
 
     def loss(self, parameters: float, tokens: float, unique_tokens: float | None = None) -> float:
         """Loss where only so many of the tokens differ; all, where nothing is said."""
-        if unique_tokens is None or unique_tokens >= tokens:
+        if unique_tokens is None:
             return super().loss(parameters, tokens)
         text = self.effective_tokens(tokens, unique_tokens)
         fed = self._fed_by(unique_tokens)
@@ -200,22 +206,73 @@ class RepeatedDataLaw(AdditiveLaw):
         if unique_tokens is None or unique_tokens >= fresh.tokens:
             return fresh
         product = flops / OPERATIONS
-        least = math.log(product / fresh.tokens) - 5, math.log(product / unique_tokens)
+        fed = self._fed_by(unique_tokens)
 
-        def at(log_size: float) -> float:
+        def tilt(log_size: float) -> float:
+            """How much more, by its logarithm, the next bit of text is worth than of size."""
             size = math.exp(log_size)
-            return self.loss(size, product / size, unique_tokens)
+            text = self._log_gain(product / size, unique_tokens, of="text")
+            return text - self._log_gain(size, fed, of="size")
 
-        found = minimize_scalar(at, bounds=least, options={"xatol": 1e-9})
-        size = math.exp(found.x)
-        return Optimum(size, product / size, float(found.fun))
+        # a larger model than the text can feed, and all of the text at least once
+        size = math.exp(brentq(tilt, math.log(fed), math.log(product / unique_tokens), xtol=1e-14))
+        tokens = product / size
+        return Optimum(size, tokens, self.loss(size, tokens, unique_tokens))
+
+    def _log_gain(self, amount: float, fresh: float, *, of: str) -> float:
+        """Logarithm of what the loss falls by when the amount's logarithm grows.
+
+        Its logarithm, as repetition soon gains less than any number that can be written.
+        """
+        scale, exponent, repeats = {
+            "size": (self.A, self.alpha, self.repeats_of_parameters),
+            "text": (self.B, self.beta, self.repeats_of_tokens),
+        }[of]
+        worth = _worth(amount, fresh, repeats)
+        again = max(amount / fresh - 1, 0) / repeats
+        return math.log(exponent * scale * amount) - (exponent + 1) * math.log(worth) - again
+
+    def least_loss(self, unique_tokens: float | None = None) -> float:
+        """Loss that no budget buys, with this much text to be had; E, where nothing is said."""
+        repeats = self.repeats_of_tokens, self.repeats_of_parameters
+        if unique_tokens is None or math.isinf(max(repeats)):
+            return self.E
+        tokens = positive("unique_tokens", unique_tokens)
+        size = self._fed_by(tokens) * (1 + self.repeats_of_parameters)
+        return super().loss(size, tokens * (1 + self.repeats_of_tokens))
+
+    def flops_for(self, loss: float, unique_tokens: float | None = None) -> float:
+        """Operations that a training needs to end at this loss, at its optimum.
+
+        >>> law = MUENNIGHOFF_2023
+        >>> law.flops_for(2.3, unique_tokens=1e11) / law.flops_for(2.3) > 1
+        True
+
+        Raises:
+            ValueError: for a loss at or below the least, which no budget buys.
+        """
+        least = self.least_loss(unique_tokens)
+        if unique_tokens is None or least == self.E:
+            return super().flops_for(loss)
+        if not loss > least:
+            raise ValueError(f"loss={loss!r}: expected more than {least:.4g}, where the text ends")
+        return _flops_where(lambda flops: self.optimum(flops, unique_tokens).loss, loss)
+
+
+def _flops_where(loss_at: Callable[[float], float], loss: float) -> float:
+    """Operations at which a loss that falls with them is this one."""
+    bounds = 0.0, math.log(1e39)
+    most, least = (loss_at(math.exp(bound)) for bound in bounds)
+    if not least <= loss <= most:
+        raise ValueError(f"loss={loss!r}: expected {least:.4g} to {most:.4g}")
+    return math.exp(brentq(lambda log_flops: loss_at(math.exp(log_flops)) - loss, *bounds))
 
 
 def _worth(amount: float, fresh: float, repeats: float) -> float:
     """What an amount is worth of which only the fresh part counts in full."""
-    again = max(amount / fresh - 1, 0)
     if math.isinf(repeats):
-        return fresh * (1 + again)
+        return amount
+    again = max(amount / fresh - 1, 0)
     return min(amount, fresh) + fresh * repeats * -math.expm1(-again / repeats)
 
 
@@ -259,10 +316,31 @@ class KaplanLaw:
         tokens = flops / OPERATIONS / parameters
         return Optimum(parameters, tokens, self.loss(parameters, tokens))
 
+    def lowest(self, flops: float) -> Optimum:
+        """Size, text and loss where equation 1.5 is lowest, which the authors do not advise.
+
+        >>> best, advised = KAPLAN_2020.lowest(1e24), KAPLAN_2020.optimum(1e24)
+        >>> round(best.parameters / advised.parameters, 2), best.loss < advised.loss
+        (0.46, True)
+        """
+        ratio = self.alpha_N / self.alpha_D
+        product = positive("flops", flops) / OPERATIONS
+        parameters = (ratio * self.N_c**ratio * product / self.D_c) ** (1 / (1 + ratio))
+        tokens = product / parameters
+        return Optimum(parameters, tokens, self.loss(parameters, tokens))
+
     def tokens_per_parameter(self, flops: float) -> float:
         """D / N at the optimum."""
         best = self.optimum(flops)
         return best.tokens / best.parameters
+
+    def flops_for(self, loss: float) -> float:
+        """Operations that a training of the advised size needs to end at this loss.
+
+        Raises:
+            ValueError: for a loss that less than one operation buys, or more than 1e39.
+        """
+        return _flops_where(lambda flops: self.optimum(flops).loss, loss)
 
     def flops_factor(self, of_excess: float = 0.5) -> float:
         """By what a budget has to grow, for the loss to fall to this share.
@@ -280,24 +358,33 @@ _KAPLAN = Meaning(
     tokens="tokens of WebText2, 50,257 of them",
     flops="6 N D without embeddings; twice the C of small batches",
     runs="768 to 1.5 billion parameters, to 2.3e10 tokens",
+    # 6 N D of the smallest and the largest, at their 250,000 steps of 2**19 tokens
+    least_flops=OPERATIONS * 768 * 2.5e5 * 2**19,
+    most_flops=OPERATIONS * 1.5e9 * 2.5e5 * 2**19,
 )
 _HOFFMANN = Meaning(
     "Hoffmann 2022",
     "Hoffmann et al. 2022 (arXiv:2203.15556), equation 10, as in their TeX source",
     tokens="tokens of MassiveText, 32,000 of them",
     runs="70 million to 16 billion parameters, 5 to 500 billion tokens",
+    # of the 245 that Besiroglu et al. read off figure 4
+    least_flops=1.4e18,
+    most_flops=1.3e22,
 )
 _BESIROGLU = Meaning(
     "Besiroglu 2024",
     "Besiroglu et al. 2024 (arXiv:2404.10102), table 1, from 240 of Hoffmann et al.'s runs",
     tokens=_HOFFMANN.tokens,
     runs=_HOFFMANN.runs,
+    least_flops=_HOFFMANN.least_flops,
+    most_flops=_HOFFMANN.most_flops,
 )
 _MUENNIGHOFF = Meaning(
     "Muennighoff 2023",
     "Muennighoff et al. 2023 (arXiv:2305.16264), section 4 and the authors' code",
     tokens="tokens of C4",
     runs="to 9 billion parameters, to 900 billion tokens",
+    most_flops=OPERATIONS * 8.67e9 * 178e9,  # of the largest model
 )
 
 KAPLAN_2020 = KaplanLaw(0.076, 0.103, 6.4e13, 1.8e13, 1.3e9, 0.73, 0.050, _KAPLAN)

@@ -15,6 +15,7 @@ from small_gpt import random_gpt
 from payattention.explorables import (
     AttentionMap,
     Bill,
+    Budget,
     Crowding,
     Fading,
     Fleet,
@@ -42,6 +43,7 @@ FIGURES = {
     "writer": lambda: Writer(random_gpt()),
     "bill": Bill,
     "fleet": Fleet,
+    "budget": Budget,
 }
 GUESSED = ("fading", "crowding", "softmax")  # that ask before they show
 MARK = {  # what each draws in its idea's colour, once there is something to see
@@ -52,6 +54,7 @@ MARK = {  # what each draws in its idea's colour, once there is something to see
     "writer": '.explorable-strips path[stroke="var(--explorable-attention)"]',
     "bill": '.explorable-canvas path[stroke="var(--explorable-attention)"]',
     "fleet": '.explorable-canvas path[stroke="var(--explorable-money)"]',
+    "budget": '.explorable-canvas path[stroke="var(--explorable-money)"]',
 }
 
 

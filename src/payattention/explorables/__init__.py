@@ -1,13 +1,14 @@
 """Figures that a reader can play with: in Jupyter, in Colab, and on a page with no kernel.
 
 Each is a class here, a module ``<name>.mjs`` beside it, and what they share in
-``figure.mjs``, ``decoder.mjs`` and ``cost.mjs``.
+``figure.mjs``, ``decoder.mjs``, ``quantities.mjs``, ``cost.mjs`` and ``laws.mjs``.
 ``bundle`` turns the modules into what Jupyter loads and what a static page loads.
 """
 
 from payattention.explorables.attention_map import AttentionMap
 from payattention.explorables.bertviz import HeadView, ModelView, NeuronView
 from payattention.explorables.bill import Bill
+from payattention.explorables.budget import Budget
 from payattention.explorables.crowding import Crowding
 from payattention.explorables.explorable import Explorable
 from payattention.explorables.fading import Fading
@@ -18,6 +19,7 @@ from payattention.explorables.writer import Writer
 __all__ = [
     "AttentionMap",
     "Bill",
+    "Budget",
     "Crowding",
     "Explorable",
     "Fading",

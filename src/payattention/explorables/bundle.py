@@ -1,7 +1,7 @@
 """JavaScript and CSS of the explorables, put together from their sources.
 
-Each figure is one ES module, ``<name>.mjs``, that may import from the shared
-``figure.mjs``, ``decoder.mjs`` and ``cost.mjs``, and from nothing else. Jupyter and Colab load
+Each figure is one ES module, ``<name>.mjs``, that may import from the modules in `SHARED`
+and from nothing else. Jupyter and Colab load
 the module itself; a static page loads a classic script made from it, because a
 browser refuses modules from ``file://``. Both are made by text alone: the sources
 keep every ``import`` and ``export`` at the start of a line, in the few forms named here.
@@ -21,7 +21,7 @@ import re
 from importlib import resources
 from importlib.resources.abc import Traversable
 
-SHARED = ("figure", "decoder", "cost")
+SHARED = ("figure", "decoder", "quantities", "cost", "laws")
 PART_BYTES = 240_000  # a multiple of 3, so that no base 64 ends in padding but the last
 
 _IMPORT = re.compile(rf'^import \{{[^}}]*\}} from "\./({"|".join(SHARED)})\.mjs";\n', re.MULTILINE)

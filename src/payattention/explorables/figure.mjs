@@ -72,6 +72,25 @@ export function slider({ label, max, position, text, onInput }) {
   return { node: element("label", { class: "explorable-control" }, name, input), input, show };
 }
 
+/** A slider whose value may lie between two of its positions: it says the value, not the position. */
+export function among({ label, max, at, value, text, onInput }) {
+  let now = value;
+  const nearest = (wanted) => {
+    const distance = (position) => Math.abs(Math.log(at(position) / wanted));
+    return [...Array(max + 1).keys()].reduce((best, one) => (distance(one) < distance(best) ? one : best));
+  };
+  const control = slider({
+    label, max, position: nearest(now),
+    text: (position) => text(nearest(now) === position ? now : at(position)),
+    onInput: (position) => onInput((now = at(position))),
+  });
+  const show = (wanted) => {
+    now = wanted;
+    control.show(nearest(now));
+  };
+  return { ...control, show };
+}
+
 export function button(label, onClick) {
   const node = element("button", { type: "button", class: "explorable-button" }, label);
   node.addEventListener("click", onClick);
@@ -90,6 +109,10 @@ export function choice({ label, options, value, onChange }) {
   const name = element("span", { class: "explorable-label" }, label);
   return { node: element("label", { class: "explorable-control" }, name, list), input: list };
 }
+
+/** A line of results: what it is, and at its right how much. */
+export const heading = (title, text) =>
+  element("p", { class: "explorable-line" }, element("span", {}, title), element("strong", {}, text));
 
 /** An address that holds the CSV text itself, so that it opens offline. */
 export const csvAddress = (table) => `data:text/csv;charset=utf-8,${encodeURIComponent(table)}`;

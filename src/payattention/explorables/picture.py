@@ -48,11 +48,27 @@ class Line:
     before: bool = False
 
 
-def line_chart(lines: Sequence[Line], *, x: Axis, y: Axis, alt: str) -> str:
+@dataclass(frozen=True)
+class Dot:
+    """A dot: where it is, and its idea's colour."""
+
+    at: tuple[float, float]
+    idea: str
+
+
+def line_chart(
+    lines: Sequence[Line], *, x: Axis, y: Axis, alt: str, dots: Sequence[Dot] = ()
+) -> str:
     """An SVG line chart whose lines carry their own names; `alt` says what it shows."""
     parts = [*_axes(x, y)]
     for line in lines:
         parts.append(_path(line, x, y))
+    for dot in dots:
+        along, height = x.place(dot.at[0], LEFT, RIGHT), y.place(dot.at[1], BOTTOM, TOP)
+        parts.append(
+            f'<circle cx="{along:.1f}" cy="{height:.1f}" r="3.5" fill="{colour(dot.idea)}" '
+            f'stroke="{colour("paper")}"/>'
+        )
     parts += _names(lines, x, y)  # last, above all lines
     return _svg(parts, WIDTH, HEIGHT, alt)
 
