@@ -236,7 +236,7 @@ TINY = {
     ),
 }
 
-# These need runs that end; what they find is tested on made ones, in test_scaling_experiments.
+# These need runs that end; what they find is tested on made ones, in test_loss_vs_flops.
 FOUND_ELSEWHERE = {loss_vs_flops, loss_vs_steps, optimum_vs_recipe}
 
 VOWELS = {"AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW"}

@@ -5,7 +5,7 @@ the answers scatter: it needs no formula for the fit, and takes the runs for all
 could be. So it says nothing of what is the same in all of them, such as the text, and little where
 the runs are few.
 
-Source: Efron 1979; the percentile interval, Efron and Tibshirani 1993, chapter 13.
+Source: Efron 1979; the percentile interval, Efron and Tibshirani 1993, their thirteenth part.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""The questions on scaling, on records made from a law that is known: they find it again."""
+"""The sweep, and the questions that lean on it, on records made from a law: is it found again?"""
 
 import math
 from dataclasses import replace
