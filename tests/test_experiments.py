@@ -41,6 +41,7 @@ from payattention.experiments import (
     speed_vs_bytes,
     speed_vs_peers,
     time_vs_parameters,
+    time_vs_size,
     time_vs_tokens,
     time_vs_width,
 )
@@ -229,6 +230,9 @@ TINY = {
         batch=2,
         repeats=2,
         threads=1,
+    ),
+    time_vs_size: replace(
+        time_vs_size.FULL, sizes=((1, 8), (1, 16), (1, 32)), runs=SMALL_RUNS, repeats=2
     ),
     time_vs_width: replace(time_vs_width.FULL, widths=(64, 128), tokens=(2, 4, 8), repeats=2),
     time_vs_tokens: replace(

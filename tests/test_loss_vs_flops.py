@@ -17,6 +17,7 @@ from payattention.experiments import (
     loss_vs_rate,
     loss_vs_steps,
     optimum_vs_recipe,
+    time_vs_size,
 )
 from payattention.experiments.loss_vs_flops import FULL, Size, spent, step_flops
 from payattention.measure import flops
@@ -300,3 +301,20 @@ def test_coverage_counts_the_intervals_that_hold_the_truth():
     assert interval_vs_truth.coverage(made, "the book's", "alpha") == 0.5
     assert interval_vs_truth.off(made, "the book's", "beta") == pytest.approx(0.015)
     assert interval_vs_truth.findings(made)["book_alpha_coverage"] == "50\N{NO-BREAK SPACE}%"
+
+
+def test_costs_grow_with_the_powers_of_size_and_text(runs):
+    rows = [
+        {"parameters": n, "step_flops": 6e3 * n, "repeat": repeat, "seconds": n**0.7 / (1 + repeat)}
+        for n in (2e3, 1e4, 5e4, 2e5)
+        for repeat in range(3)
+    ]
+    made = Results.from_records("time_vs_size", rows)
+    found = time_vs_size.slopes(made, runs)
+    text = (1 - LAW.parameters_exponent) / LAW.parameters_exponent
+    assert time_vs_size.best_text(runs)[1] == pytest.approx(text, abs=0.15)
+    assert found["fixed_step_flops"].value == pytest.approx(1)
+    assert found["fixed_seconds"].value == pytest.approx(0.7)
+    power = time_vs_size.best_text(runs)[1]
+    assert found["best_seconds"].value == pytest.approx(0.7 + power)
+    assert time_vs_size.findings(made, runs)["fixed_step_flops"] == "1.00"

@@ -29,7 +29,7 @@ from torch.nn import functional as F
 
 from payattention import data, fits, isoflop, resampling, train, wording
 from payattention.cost import operations
-from payattention.measure import Interval
+from payattention.measure import Interval, loglog_slope
 from payattention.records import Record, Results
 from payattention.scaling_laws import OPERATIONS, AdditiveLaw, Meaning
 from payattention.shape import TransformerShape
@@ -335,6 +335,19 @@ def findings(results: Results) -> dict[str, str]:
         "blocks_exponent": _bounds(moves.interval("blocks")),
         "exponent": _bounds(moves.interval("all")),
     }
+    slope = loglog_slope(list(valleys), [valley.loss for valley in valleys.values()])
+    bottoms = [valley.parameters for valley in valleys.values()]
+    grown = bottoms[-1] / bottoms[0]
+    found |= {
+        "letters": f"{data.letter_bits('validation'):.1f}",
+        "most_bits": f"{results.column('bits').max():.1f}",
+        "least_bits": f"{results.column('bits').min():.1f}",
+        "frontier": wording.with_bounds(-slope.value, -slope.high, -slope.low, digits=3),
+        "size_times": wording.two_digits(grown),
+        "cost_power": f"{math.log(max(valleys) / min(valleys)) / math.log(grown):.1f}",
+        "least_over_rule": wording.percent(_over_rule(results).min()),
+        "most_over_rule": wording.percent(_over_rule(results).max()),
+    }
     found |= {name: _bounds(constants.interval(name)) for name in CONSTANTS}
     halving = [0.5 ** (-1 / g) for g in constants.again["loss_exponent"]]
     found["halving_least"], found["halving_most"] = (
@@ -349,6 +362,12 @@ def findings(results: Results) -> dict[str, str]:
             f"law_{place}": wording.two_digits(fitted.optimum(budget).parameters),
         }
     return found
+
+
+def _over_rule(results: Results) -> np.ndarray:
+    """By what share the operations of each run exceed 6 N D: the square of attention."""
+    by_rule = OPERATIONS * results.column("parameters") * results.column("tokens")
+    return results.column("flops") / by_rule - 1
 
 
 def _bounds(interval: Interval) -> str:
