@@ -342,7 +342,7 @@ def test_published_advice_for_gophers_budget():
 def test_findings_tell_advice_price_and_the_others():
     figure = Budget(law_name="besiroglu", flops=1e21, accelerators=8, size=2.0)
     advice, spent, halving, size, others, letters = figure.findings()
-    assert "2.78 billion parameters" in advice and "its own runs" not in advice
+    assert "2.78 billion parameters" in advice and "own runs" not in advice
     seconds = 1e21 / (989e12 * 0.4 * 8)
     assert f"{seconds / 86400:.3g} days: ${seconds * 8 / 3600 * 3.99:,.0f}." in spent
     assert "8 NVIDIA H100 SXM, at 40\N{NO-BREAK SPACE}% of the peak" in spent
@@ -356,11 +356,14 @@ def test_findings_tell_advice_price_and_the_others():
 @pytest.mark.parametrize(
     ("state", "said"),
     [
-        ({"law_name": "hoffmann", "flops": 1.3e24}, "That is 100 times the largest of its own"),
-        ({"law_name": "hoffmann", "flops": 1.4e15}, "smallest of its own runs took 1,000 times"),
-        ({"law_name": "kaplan", "flops": 1e26}, "of its own runs."),
+        ({"law_name": "hoffmann", "flops": 1.3e24}, "is 100 times the largest of the law’s own"),
+        (
+            {"law_name": "hoffmann", "flops": 1.4e15},
+            "smallest of the law’s own runs took 1,000 times",
+        ),
+        ({"law_name": "kaplan", "flops": 1e26}, "of the law’s own runs."),
         ({"law_name": "muennighoff", "flops": 1e24, "stock": "billions"}, "is read 305 times"),
-        ({"flops": 1e20}, "the largest of its own runs."),
+        ({"flops": 1e20}, "the largest of the law’s own runs."),
     ],
 )
 def test_what_lies_beyond_the_runs_is_said(state, said):
@@ -369,7 +372,7 @@ def test_what_lies_beyond_the_runs_is_said(state, said):
 
 def test_within_the_runs_nothing_is_warned_of():
     for name in ("book", *PUBLISHED):
-        assert "its own runs" not in our_own(law_name=name).plan().sentence()
+        assert "own runs" not in our_own(law_name=name).plan().sentence()
 
 
 def test_a_stock_of_text_ends_the_fall():

@@ -14,7 +14,7 @@ from payattention.cost import energy
 from payattention.cost.arguments import one_of, positive, share, whole
 from payattention.cost.assumptions import UTILISATION
 from payattention.cost.hardware import ACCELERATORS
-from payattention.explorables.budgeting import PUBLISHED, STOCKS, Law, Plan, law_state
+from payattention.explorables.budgeting import PUBLISHED, STOCKS, Law, Plan, about, law_state
 from payattention.explorables.explorable import Explorable
 from payattention.explorables.picture import Axis, Dot, Line, line_chart
 from payattention.explorables.quantities import amount, dollars_text, percent, quantity
@@ -143,8 +143,8 @@ class Budget(Explorable):
     def _advised(self, name: str) -> str:
         best = self.plan(name).advice()
         return (
-            f"{self._laws[name].meaning.name} {amount(best.parameters)} parameters and "
-            f"{amount(best.tokens / best.parameters)} tokens for each"
+            f"{self._laws[name].meaning.name} {about(best.parameters)} parameters and "
+            f"{about(best.tokens / best.parameters)} tokens for each"
         )
 
     # What is drawn
