@@ -53,8 +53,10 @@ def made_up_runs() -> Results:
     for budget in (1.5e10, 1.5e11, 1.5e12):
         for times in (0.4, 1, 2.5):
             size = times * FITTED.optimum(budget).parameters
-            loss = FITTED.loss(size, budget / OPERATIONS / size) + draw.gauss(0, 0.01)
-            records.append({"budget": budget, "parameters": round(size), "bits": loss, "seed": 0})
+            tokens = round(budget / OPERATIONS / size / 1.2)
+            bits = FITTED.loss(size, tokens) + draw.gauss(0, 0.01)
+            run = {"budget": budget, "parameters": round(size), "tokens": tokens, "bits": bits}
+            records.append(run | {"seed": 0})
     return Results.from_records("loss_vs_flops", records)
 
 
@@ -469,7 +471,7 @@ def test_powers_of_ten_on_an_axis():
         (
             lambda: Budget(runs=Results("q", {"budget": [1e10]}), law=FITTED),
             ValueError,
-            r"runs: got columns \['budget'\]; expected parameters, bits too",
+            r"runs: got columns \['budget'\]; expected parameters, tokens, bits too",
         ),
         (
             lambda: Budget(law=OtherLaw(**CONSTANTS)),

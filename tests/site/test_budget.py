@@ -34,8 +34,10 @@ def our_own(**state) -> Budget:
     for budget in BUDGETS:
         for times in (0.4, 0.6, 1, 1.6, 2.5, 4):
             size = times * FITTED.optimum(budget).parameters
-            loss = FITTED.loss(size, budget / OPERATIONS / size) + draw.gauss(0, 0.01)
-            records.append({"budget": budget, "parameters": round(size), "bits": loss})
+            tokens = budget / OPERATIONS / size / 1.25
+            bits = FITTED.loss(size, tokens) + draw.gauss(0, 0.01)
+            run = {"budget": budget, "parameters": round(size), "tokens": tokens, "bits": bits}
+            records.append(run)
     return Budget(runs=Results.from_records("loss_vs_flops", records), law=FITTED, **state)
 
 
@@ -141,7 +143,8 @@ def test_dots_are_the_runs_and_stand_on_the_curves(opened):
     assert (dots.count(), own.count()) == (24, 6)
     slide(page, "Budget", 12)
     assert (dots.count(), own.count()) == (30, 0)
-    assert "The other dots" in page.locator(".explorable-body").inner_text()
+    said = page.locator(".explorable-body").inner_text()
+    assert "The other dots" in said and "25\N{NO-BREAK SPACE}% more than 6 N D" in said
     choose(page, "Law:", "kaplan")
     assert (dots.count(), own.count()) == (0, 0)
     assert "The other dots" not in page.locator(".explorable-body").inner_text()

@@ -34,6 +34,7 @@ const TEXT = {
   yours: "your size",
   key: "Each curve is one budget; the dotted line joins the sizes that the law advises.",
   keyRuns: "The other dots are the book’s own runs.",
+  keyMore: "They cost {least} to {most} more than 6 N D, so that they saw less text than their curves suppose and lie above them.",
   bought: "A model of {parameters} parameters",
   boughtLoss: "loss {loss}, {more}",
   reaches: "The advised size reaches this loss with {share} of the budget: {waste} is wasted.",
@@ -174,7 +175,7 @@ function beside({ flops, runs }, text) {
 
 /** What is drawn as CSV: curves, advised sizes and runs. */
 export function csv(question, text = TEXT) {
-  const scientific = (value) => value.toExponential(5).replace("e+", "e");
+  const scientific = (value) => value.toExponential(7).replace("e+", "e");
   const row = (what, flops, { parameters, tokens, loss }) =>
     [what, ...[flops, parameters, tokens, loss].map(scientific)].join() + "\n";
   let table = "what,flops,parameters,tokens,loss\n";
@@ -184,8 +185,8 @@ export function csv(question, text = TEXT) {
       table += row("curve", flops, at(question, flops, best.parameters * 10 ** (step / 10)));
     table += row("advised", flops, best);
   }
-  for (const { budget, parameters, bits } of question.runs)
-    table += row("run", budget, { parameters, tokens: spentOn(budget, parameters), loss: bits });
+  for (const { budget, parameters, tokens, bits } of question.runs)
+    table += row("run", budget, { parameters, tokens, loss: bits });
   return table;
 }
 
@@ -359,6 +360,15 @@ function lines(question, found, utilisation, text) {
   return nodes;
 }
 
+/** What the dots are, and why they may lie above their curves. */
+function keyTo(runs, text) {
+  if (!runs.length) return text.key;
+  const more = runs.map(({ budget, parameters, tokens }) => spentOn(budget, parameters) / tokens - 1);
+  const [least, most] = [Math.min(...more), Math.max(...more)];
+  const why = least > 0.01 ? [say(text.keyMore, { least: percent(roundTo(least, 2)), most: percent(roundTo(most, 2)) })] : [];
+  return [text.key, text.keyRuns, ...why].join(" ");
+}
+
 function notes({ law, machine }, text) {
   const { name, ...meaning } = law.meaning;
   const capital = name[0].toUpperCase() + name.slice(1);
@@ -438,7 +448,7 @@ function render({ model, el }) {
     panel.stock.node.hidden = question.law.kind !== "repeated";
     made = chart(question, found, { width, text });
     canvas.replaceChildren(made.svg);
-    key.textContent = question.runs.length ? `${text.key} ${text.keyRuns}` : text.key;
+    key.textContent = keyTo(question.runs, text);
     const lowest = kaplan ? lowestOf(question.law, chosen.flops).parameters / found.advised.parameters : 1;
     twoFits.textContent = kaplan ? say(text.twoFits, { times: about(lowest) }) : "";
     const shown = lines(question, found, utilisation, text);
