@@ -53,8 +53,10 @@ def made_up_runs() -> Results:
     for budget in (1.5e10, 1.5e11, 1.5e12):
         for times in (0.4, 1, 2.5):
             size = times * FITTED.optimum(budget).parameters
-            loss = FITTED.loss(size, budget / OPERATIONS / size) + draw.gauss(0, 0.01)
-            records.append({"budget": budget, "parameters": round(size), "bits": loss, "seed": 0})
+            tokens = round(budget / OPERATIONS / size / 1.2)
+            bits = FITTED.loss(size, tokens) + draw.gauss(0, 0.01)
+            run = {"budget": budget, "parameters": round(size), "tokens": tokens, "bits": bits}
+            records.append(run | {"seed": 0})
     return Results.from_records("loss_vs_flops", records)
 
 
@@ -342,7 +344,7 @@ def test_published_advice_for_gophers_budget():
 def test_findings_tell_advice_price_and_the_others():
     figure = Budget(law_name="besiroglu", flops=1e21, accelerators=8, size=2.0)
     advice, spent, halving, size, others, letters = figure.findings()
-    assert "2.78 billion parameters" in advice and "its own runs" not in advice
+    assert "2.78 billion parameters" in advice and "own runs" not in advice
     seconds = 1e21 / (989e12 * 0.4 * 8)
     assert f"{seconds / 86400:.3g} days: ${seconds * 8 / 3600 * 3.99:,.0f}." in spent
     assert "8 NVIDIA H100 SXM, at 40\N{NO-BREAK SPACE}% of the peak" in spent
@@ -356,11 +358,14 @@ def test_findings_tell_advice_price_and_the_others():
 @pytest.mark.parametrize(
     ("state", "said"),
     [
-        ({"law_name": "hoffmann", "flops": 1.3e24}, "That is 100 times the largest of its own"),
-        ({"law_name": "hoffmann", "flops": 1.4e15}, "smallest of its own runs took 1,000 times"),
-        ({"law_name": "kaplan", "flops": 1e26}, "of its own runs."),
+        ({"law_name": "hoffmann", "flops": 1.3e24}, "is 100 times the largest of the law’s own"),
+        (
+            {"law_name": "hoffmann", "flops": 1.4e15},
+            "smallest of the law’s own runs took 1,000 times",
+        ),
+        ({"law_name": "kaplan", "flops": 1e26}, "of the law’s own runs."),
         ({"law_name": "muennighoff", "flops": 1e24, "stock": "billions"}, "is read 305 times"),
-        ({"flops": 1e20}, "the largest of its own runs."),
+        ({"flops": 1e20}, "the largest of the law’s own runs."),
     ],
 )
 def test_what_lies_beyond_the_runs_is_said(state, said):
@@ -369,7 +374,7 @@ def test_what_lies_beyond_the_runs_is_said(state, said):
 
 def test_within_the_runs_nothing_is_warned_of():
     for name in ("book", *PUBLISHED):
-        assert "its own runs" not in our_own(law_name=name).plan().sentence()
+        assert "own runs" not in our_own(law_name=name).plan().sentence()
 
 
 def test_a_stock_of_text_ends_the_fall():
@@ -466,7 +471,7 @@ def test_powers_of_ten_on_an_axis():
         (
             lambda: Budget(runs=Results("q", {"budget": [1e10]}), law=FITTED),
             ValueError,
-            r"runs: got columns \['budget'\]; expected parameters, bits too",
+            r"runs: got columns \['budget'\]; expected parameters, tokens, bits too",
         ),
         (
             lambda: Budget(law=OtherLaw(**CONSTANTS)),

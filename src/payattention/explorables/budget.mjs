@@ -22,8 +22,8 @@ const TEXT = {
   times: "{times} times the advised",
   finding: "By {law}, {flops} operations are best spent on {parameters} parameters and {tokens} tokens, {ratio} for each parameter: a loss of {loss} {unit}.",
   passes: "Each token is read {times} times.",
-  beyond: "That is {times} times the largest of its own runs.",
-  below: "The smallest of its own runs took {times} times as much.",
+  beyond: "The budget is {times} times the largest of the law’s own runs.",
+  below: "The smallest of the law’s own runs took {times} times as much.",
   drawing: "Loss of models of any size for a budget of {flops} operations: lowest, {loss}, near {parameters} parameters",
   axis: "parameters",
   loss: "loss, {unit}",
@@ -34,6 +34,7 @@ const TEXT = {
   yours: "your size",
   key: "Each curve is one budget; the dotted line joins the sizes that the law advises.",
   keyRuns: "The other dots are the book’s own runs.",
+  keyMore: "They cost {least} to {most} more than 6 N D, so that they saw less text than their curves suppose and lie above them.",
   bought: "A model of {parameters} parameters",
   boughtLoss: "loss {loss}, {more}",
   reaches: "The advised size reaches this loss with {share} of the budget: {waste} is wasted.",
@@ -59,6 +60,7 @@ const RUN_TO_SPARE = 10; // how far from the runs of the book they are still dra
 const [TO_A_DECADE, SIZES_TO_A_DECADE] = [10, 20]; // positions of the sliders
 
 const roundTo = (value, digits) => Number(value.toPrecision(digits));
+const about = (value) => amount(roundTo(value, 3)); // in words, with three digits wherever there are more
 const flopsAt = (position) => roundTo(10 ** (10 + position / TO_A_DECADE), 2);
 const sizeAt = (position) => roundTo(10 ** (position / SIZES_TO_A_DECADE - 2), 2);
 
@@ -154,13 +156,13 @@ export function sentence({ law, flops, unique }, text = TEXT) {
   const { name, loss: unit, least_flops: least, most_flops: most } = law.meaning;
   const said = [
     say(text.finding, {
-      law: name, flops: amount(flops), parameters: amount(parameters), tokens: amount(tokens),
-      ratio: amount(tokens / parameters), loss: loss.toFixed(3), unit,
+      law: name, flops: about(flops), parameters: about(parameters), tokens: about(tokens),
+      ratio: about(tokens / parameters), loss: loss.toFixed(3), unit,
     }),
   ];
-  if (unique !== null && tokens > unique) said.push(say(text.passes, { times: amount(tokens / unique) }));
-  if (most !== null && flops > BEYOND_RUNS * most) said.push(say(text.beyond, { times: amount(flops / most) }));
-  if (least !== null && BEYOND_RUNS * flops < least) said.push(say(text.below, { times: amount(least / flops) }));
+  if (unique !== null && tokens > unique) said.push(say(text.passes, { times: about(tokens / unique) }));
+  if (most !== null && flops > BEYOND_RUNS * most) said.push(say(text.beyond, { times: about(flops / most) }));
+  if (least !== null && BEYOND_RUNS * flops < least) said.push(say(text.below, { times: about(least / flops) }));
   return said.join(" ");
 }
 
@@ -173,7 +175,7 @@ function beside({ flops, runs }, text) {
 
 /** What is drawn as CSV: curves, advised sizes and runs. */
 export function csv(question, text = TEXT) {
-  const scientific = (value) => value.toExponential(5).replace("e+", "e");
+  const scientific = (value) => value.toExponential(7).replace("e+", "e");
   const row = (what, flops, { parameters, tokens, loss }) =>
     [what, ...[flops, parameters, tokens, loss].map(scientific)].join() + "\n";
   let table = "what,flops,parameters,tokens,loss\n";
@@ -183,8 +185,8 @@ export function csv(question, text = TEXT) {
       table += row("curve", flops, at(question, flops, best.parameters * 10 ** (step / 10)));
     table += row("advised", flops, best);
   }
-  for (const { budget, parameters, bits } of question.runs)
-    table += row("run", budget, { parameters, tokens: spentOn(budget, parameters), loss: bits });
+  for (const { budget, parameters, tokens, bits } of question.runs)
+    table += row("run", budget, { parameters, tokens, loss: bits });
   return table;
 }
 
@@ -262,7 +264,7 @@ function chart(question, { advised, bought }, { width, text }) {
     x: { domain: x, ticks: decades(x, width < 450 ? 4 : 8), log: true, text: short, label: text.axis },
     y: { domain: y, ticks: roundSteps(y), text: String, label: say(text.loss, { unit: law.meaning.loss }) },
     label: say(text.drawing, {
-      flops: amount(flops), loss: advised.loss.toFixed(3), parameters: amount(advised.parameters),
+      flops: about(flops), loss: advised.loss.toFixed(3), parameters: about(advised.parameters),
     }),
   });
   const { svg, along, up, edge } = made;
@@ -331,12 +333,12 @@ function lines(question, found, utilisation, text) {
   const wasted = () => {
     if (size === 1) return text.asAdvised;
     if (worth === null) return "";
-    if (worth >= 1) return say(text.needs, { times: amount(worth) });
+    if (worth >= 1) return say(text.needs, { times: about(worth) });
     return say(text.reaches, { share: percent(worth), waste: percent(1 - worth) });
   };
   nodes.size.push(
     heading(
-      say(text.bought, { parameters: amount(bought.parameters) }),
+      say(text.bought, { parameters: about(bought.parameters) }),
       say(text.boughtLoss, { loss: bought.loss.toFixed(3), more: size === 1 ? text.advised : signed }),
     ),
     element("p", { class: "explorable-note" }, wasted()),
@@ -352,10 +354,19 @@ function lines(question, found, utilisation, text) {
       law.kind === "kaplan" ? text.halvingAll : say(text.halving, { floor: law.E.toFixed(3) }),
       halving === null
         ? say(text.never, { least: leastLoss(law, unique).toFixed(3) })
-        : say(text.grows, { times: amount(halving) }),
+        : say(text.grows, { times: about(halving) }),
     ),
   );
   return nodes;
+}
+
+/** What the dots are, and why they may lie above their curves. */
+function keyTo(runs, text) {
+  if (!runs.length) return text.key;
+  const more = runs.map(({ budget, parameters, tokens }) => spentOn(budget, parameters) / tokens - 1);
+  const [least, most] = [Math.min(...more), Math.max(...more)];
+  const why = least > 0.01 ? [say(text.keyMore, { least: percent(roundTo(least, 2)), most: percent(roundTo(most, 2)) })] : [];
+  return [text.key, text.keyRuns, ...why].join(" ");
 }
 
 function notes({ law, machine }, text) {
@@ -437,9 +448,9 @@ function render({ model, el }) {
     panel.stock.node.hidden = question.law.kind !== "repeated";
     made = chart(question, found, { width, text });
     canvas.replaceChildren(made.svg);
-    key.textContent = question.runs.length ? `${text.key} ${text.keyRuns}` : text.key;
+    key.textContent = keyTo(question.runs, text);
     const lowest = kaplan ? lowestOf(question.law, chosen.flops).parameters / found.advised.parameters : 1;
-    twoFits.textContent = kaplan ? say(text.twoFits, { times: amount(lowest) }) : "";
+    twoFits.textContent = kaplan ? say(text.twoFits, { times: about(lowest) }) : "";
     const shown = lines(question, found, utilisation, text);
     sized.replaceChildren(...shown.size);
     spent.replaceChildren(...shown.spent);

@@ -14,7 +14,7 @@ from payattention.cost import energy
 from payattention.cost.arguments import one_of, positive, share, whole
 from payattention.cost.assumptions import UTILISATION
 from payattention.cost.hardware import ACCELERATORS
-from payattention.explorables.budgeting import PUBLISHED, STOCKS, Law, Plan, law_state
+from payattention.explorables.budgeting import PUBLISHED, STOCKS, Law, Plan, about, law_state
 from payattention.explorables.explorable import Explorable
 from payattention.explorables.picture import Axis, Dot, Line, line_chart
 from payattention.explorables.quantities import amount, dollars_text, percent, quantity
@@ -27,15 +27,16 @@ RANGES = {"flops": (1e10, 1e27), "size": (0.01, 100.0), "accelerators": (1, 2**1
 """Least and most of each slider."""
 BESIDE = {0.1: "a tenth", 10: "10 times", 100: "100 times"}
 """Budgets that are drawn beside the one that is asked about: its multiples."""
-COLUMNS = ("budget", "parameters", "bits")
+COLUMNS = ("budget", "parameters", "tokens", "bits")
 OPENED_FLOPS = 1.3e22  # the largest run of the law that opens
 
 
 class Budget(Explorable):
     """Choose a law, a budget, perhaps another size, and accelerators; see what it comes to.
 
-    `law` was fitted to `runs`, records with ``budget`` (in operations), ``parameters`` and
-    ``bits``; it joins the published ones under the name "book", and the figure opens with it.
+    `law` was fitted to `runs`, records with ``budget`` (in operations), ``parameters``,
+    ``tokens`` and ``bits``; it joins the published ones under the name "book", and the figure
+    opens with it.
     `law_name` is a name in `PUBLISHED` or "book", `flops` the budget, `size` a multiple of the
     size that the law advises, `stock` a name in `STOCKS`, for laws that know of repeated text, and
     `accelerators` the number of those called `accelerator`. On a page the address holds what was
@@ -143,8 +144,8 @@ class Budget(Explorable):
     def _advised(self, name: str) -> str:
         best = self.plan(name).advice()
         return (
-            f"{self._laws[name].meaning.name} {amount(best.parameters)} parameters and "
-            f"{amount(best.tokens / best.parameters)} tokens for each"
+            f"{self._laws[name].meaning.name} {about(best.parameters)} parameters and "
+            f"{about(best.tokens / best.parameters)} tokens for each"
         )
 
     # What is drawn
@@ -174,8 +175,7 @@ class Budget(Explorable):
                 rows.append(_row("curve", flops, *point))
             rows.append(_row("advised", flops, *best))
         for run in self.shown_runs():
-            tokens = plan.at(run["parameters"], run["budget"]).tokens
-            rows.append(_row("run", run["budget"], run["parameters"], tokens, run["bits"]))
+            rows.append(_row("run", *(run[name] for name in COLUMNS)))
         return rows
 
     def picture(self) -> str:
@@ -252,7 +252,7 @@ def _row(what: str, flops: float, parameters: float, tokens: float, loss: float)
 
 
 def _scientific(value: float) -> str:
-    mantissa, power = f"{value:.5e}".split("e")
+    mantissa, power = f"{value:.7e}".split("e")
     return f"{mantissa}e{int(power)}"
 
 

@@ -8,7 +8,7 @@ import math
 from dataclasses import asdict, dataclass, fields
 
 from payattention import scaling_laws
-from payattention.explorables.quantities import amount, percent
+from payattention.explorables.quantities import amount, percent, rounded
 from payattention.scaling_laws import AdditiveLaw, KaplanLaw, Optimum, RepeatedDataLaw
 
 Law = AdditiveLaw | KaplanLaw
@@ -51,8 +51,8 @@ class Plan:
 
     >>> Plan(scaling_laws.BESIROGLU_2024, flops=5.76e23).sentence()
     'By Besiroglu 2024, 5.76 × 10²³ operations are best spent on 72.2 billion parameters and \
-1.33 trillion tokens, 18.4 for each parameter: a loss of 1.974 nats a token. That is 44.3 times \
-the largest of its own runs.'
+1.33 trillion tokens, 18.4 for each parameter: a loss of 1.974 nats a token. The budget is \
+44.3 times the largest of the law’s own runs.'
     """
 
     law: Law
@@ -105,46 +105,44 @@ the largest of its own runs.'
         """The advice, and a warning where the law's own runs are far."""
         best, meaning = self.advice(), self.law.meaning
         said = (
-            f"By {meaning.name}, {amount(self.flops)} operations are best spent on "
-            f"{amount(best.parameters)} parameters and {amount(best.tokens)} tokens, "
-            f"{amount(best.tokens / best.parameters)} for each parameter: a loss of "
+            f"By {meaning.name}, {about(self.flops)} operations are best spent on "
+            f"{about(best.parameters)} parameters and {about(best.tokens)} tokens, "
+            f"{about(best.tokens / best.parameters)} for each parameter: a loss of "
             f"{best.loss:.3f} {meaning.loss}."
         )
         if self._text and self.unique_tokens and best.tokens > self.unique_tokens:
-            said += f" Each token is read {amount(best.tokens / self.unique_tokens)} times."
+            said += f" Each token is read {about(best.tokens / self.unique_tokens)} times."
         least, most = meaning.least_flops, meaning.most_flops
         if most is not None and self.flops > BEYOND * most:
-            said += f" That is {amount(self.flops / most)} times the largest of its own runs."
+            times = about(self.flops / most)
+            said += f" The budget is {times} times the largest of the law’s own runs."
         if least is not None and BEYOND * self.flops < least:
-            said += (
-                f" The smallest of its own runs took {amount(least / self.flops)} times as much."
-            )
+            times = about(least / self.flops)
+            said += f" The smallest of the law’s own runs took {times} times as much."
         return said
 
     def of_halving(self) -> str:
         """What it takes for the loss to come half as far above its floor."""
         times = self.halving()
         if isinstance(self.law, KaplanLaw):
-            return (
-                f"Half the loss, which has no floor here, takes {amount(times)} times the budget."
-            )
+            return f"Half the loss, which has no floor here, takes {about(times)} times the budget."
         floor = f"above its floor, {self.law.E:.3f} {self.law.meaning.loss}"
         if times is None:
             ends = f"with this text it ends at {self.law.least_loss(*self._text):.3f}"
             return f"No budget brings the loss half as far {floor}: {ends}."
-        return f"A loss half as far {floor}, takes {amount(times)} times the budget."
+        return f"A loss half as far {floor}, takes {about(times)} times the budget."
 
     def of_size(self) -> str:
         """What the chosen size costs beside the advised one."""
         bought, worth = self.bought(), self.worth()
         said = (
-            f"With {amount(self.size)} times the advised size, {amount(bought.parameters)} "
+            f"With {about(self.size)} times the advised size, {about(bought.parameters)} "
             f"parameters, the loss is {bought.loss:.3f}."
         )
         if worth is None:
             return said
         if worth >= 1:
-            return f"{said} The advised size takes {amount(worth)} times the budget to reach it."
+            return f"{said} The advised size takes {about(worth)} times the budget to reach it."
         return (
             f"{said} The advised size reaches it with {percent(worth)} of the budget: "
             f"{percent(1 - worth)} is wasted."
@@ -157,8 +155,17 @@ the largest of its own runs.'
         times = self.law.lowest(self.flops).parameters / self.advice().parameters
         return (
             "Its authors found the advised size in other runs than the curve, which is lowest at "
-            f"{amount(times)} times that size."
+            f"{about(times)} times that size."
         )
+
+
+def about(value: float) -> str:
+    """A number in words, with three digits that count wherever there are more.
+
+    >>> about(76_923), about(0.25)
+    ('76,900', '0.25')
+    """
+    return amount(rounded(value))
 
 
 def law_state(law: Law) -> dict:
