@@ -1066,6 +1066,10 @@ class TestScores:
                 | {"wrong": 1.0, "bits": 1.0, "places": places, "parameters": 100 * width}
             )
             rows += [
+                about | {"of": "training", "step": step, "named": share}
+                for step, share in ((10, 0.1), (20, 0.2), (30, by_place.mean()))
+            ]
+            rows += [
                 about | {"of": "place", "place": place, "named": share}
                 for place, share in enumerate(by_place)
             ]
@@ -1107,6 +1111,8 @@ class TestScores:
         assert found["unseen_to"] == "800"
         assert (found["unseen_digits_first"], found["unseen_digits_last"]) == ("40\xa0%", "60\xa0%")
         assert (found["p_k_gap"], found["p_k_gap_at"]) == ("36", "800")  # 0.36 foretold, 0.002 seen
+        assert found["w32_rush"] == "70"
+        assert (found["w32_rush_first"], found["w32_rush_last"]) == ("20", "30")
 
     def test_a_size_that_falls_back_puts_the_half_behind_it(self):
         shares = [(0.5, 0.5), (0.5, 0.5)]

@@ -269,7 +269,7 @@ def findings(results: Results) -> dict[str, str]:
         "fewest_parameters": f"{sizes[0]:,}",
         "most_parameters": f"{sizes[-1]:,}",
     }
-    return found | _by_width(results) | _steps(results) | _gaps(results)
+    return found | _by_width(results) | _steps(results) | _gaps(results) | _rushes(results)
 
 
 def _by_width(results: Results) -> dict[str, str]:
@@ -333,6 +333,29 @@ def _gaps(results: Results) -> dict[str, str]:
         found[f"{key}_gap_foretold"] = wording.percent(foretold_means[worst])
         mean = sum(abs(gap) for gap in gaps.values()) / len(gaps)
         found[f"{key}_gap_mean"] = f"{100 * mean:.1f}"
+    return found
+
+
+def rush(results: Results, d_model: int, seed: int) -> tuple[int, int, float]:
+    """Of one training: the two looks between which the share of digits rose most, and by how much.
+
+    What the model knew before training is not looked at.
+    """
+    run = results.where(of="training", d_model=d_model, seed=seed)
+    looks = list(zip(run.column("step").tolist(), run.column("named").tolist(), strict=True))
+    rises = [(a, b, y - x) for (a, x), (b, y) in itertools.pairwise(looks)]
+    return max(rises, key=lambda rise: rise[2])
+
+
+def _rushes(results: Results) -> dict[str, str]:
+    """How suddenly each size learns its digits: the mean of the runs' largest rises, and when."""
+    runs = results.where(of="whole").records()
+    found = {"look": f"{FULL.steps // FULL.looks:,}"}
+    for width in dict.fromkeys(run["d_model"] for run in runs):
+        rises = [rush(results, width, run["seed"]) for run in runs if run["d_model"] == width]
+        found[f"w{width}_rush"] = f"{100 * sum(rise for _, _, rise in rises) / len(rises):.0f}"
+        found[f"w{width}_rush_first"] = f"{min(start for start, _, _ in rises):,}"
+        found[f"w{width}_rush_last"] = f"{max(end for _, end, _ in rises):,}"
     return found
 
 
