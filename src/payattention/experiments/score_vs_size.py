@@ -1,6 +1,6 @@
 """Does an ability appear at some size, or does the score make it seem so?
 
-Decoders of two layers and eight widths learn to multiply a number of eight digits by one digit
+Decoders of two layers and eight widths learn to multiply a number of twelve digits by one digit
 (`tasks.Product`), all for as many steps. Each is judged on problems that were held out, in several
 ways at once: the share of the answer's digits that it names, the share of answers without a fault,
 the digits that are wrong in an answer, and bits. Wei et al. 2022 (arXiv:2206.07682) saw abilities
@@ -47,9 +47,9 @@ TOLERANCE = {
 class Config:
     """Which sizes are trained, on what and for how long."""
 
-    widths: tuple[int, ...] = (8, 12, 16, 24, 32, 48, 64, 88)
+    widths: tuple[int, ...] = (6, 8, 12, 16, 24, 32, 48, 64)
     layers: int = 2
-    digits: int = 8
+    digits: int = 12
     steps: int = 2000
     batch: int = 64
     rate_times_width: float = 0.2
@@ -89,8 +89,8 @@ def shape(config: Config, d_model: int) -> TransformerShape:
 def parameters(config: Config, d_model: int) -> int:
     """Parameters that a token is multiplied with: the blocks' and the output's.
 
-    >>> parameters(FULL, 8), parameters(FULL, 88)
-    (1632, 186912)
+    >>> parameters(FULL, 6), parameters(FULL, 64)
+    (936, 99072)
     """
     return (12 * config.layers * d_model + Product(config.digits).vocab) * d_model
 
