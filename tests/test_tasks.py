@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payattention.tasks import Needle, PairRecall, Recall, Repeat, Tones
+from payattention.tasks import Needle, PairRecall, Product, Recall, Repeat, Tones
 
 
 def generator(seed=0):
@@ -56,6 +56,8 @@ def test_every_symbol_is_asked_for():
         (lambda: PairRecall(pairs=0), "pairs=0: expected at least 1"),
         (lambda: PairRecall(pairs=65), "pairs=65: expected at most key_symbols=64"),
         (lambda: PairRecall(pairs=2, value_symbols=1), "value_symbols=1: expected at least 2"),
+        (lambda: Product(digits=1), "digits=1: expected at least 2"),
+        (lambda: Product(digits=18), "digits=18: expected at most 17"),
     ],
 )
 def test_bad_sizes(make, message):
@@ -82,6 +84,43 @@ def test_repeat(stretch, spare, fixed, seed):
 def test_the_distance_between_copies_takes_every_value():
     _, distance = Repeat(stretch=3, spare=4).draw(400, generator())
     assert set(distance.tolist()) == {3, 4, 5, 6, 7}
+
+
+def number(digits):
+    """What the digits say, the ones last."""
+    return int("".join(map(str, digits)))
+
+
+@given(digits=st.integers(2, 17), held_out=st.booleans(), seed=st.integers(0, 99))
+def test_product(digits, held_out, seed):
+    task = Product(digits)
+    problem, answer = task.draw(7, generator(seed), held_out=held_out)
+    assert problem.shape == (7, digits + 3) and answer.shape == (7, digits + 1)
+    assert problem.shape[1] + answer.shape[1] == task.tokens
+    for asked, said in zip(problem.tolist(), answer.tolist(), strict=True):
+        *number_read, cross, factor, equals = asked
+        assert (cross, equals) == (10, 11) and factor == asked[task.FACTOR_AT]
+        assert max(number_read + said) < 10
+        assert 2 <= factor <= 9 and number(number_read) * factor == number(said)
+        assert (number(number_read) % 7 == 0) is held_out  # none is in both
+
+
+def test_every_number_and_factor_is_drawn_for_training_or_for_tests():
+    drawn = set()
+    for held_out in (False, True):
+        problem, _ = Product(2).draw(9000, generator(), held_out=held_out)
+        drawn |= {(number(row[:2]), row[3]) for row in problem.tolist()}
+    assert drawn == {(n, factor) for n in range(98) for factor in range(2, 10)}
+
+
+def test_what_a_digit_depends_on_looks_the_same_in_the_problems_held_out():
+    """Any three neighbours among five digits, and so what is carried along them."""
+    shares = []
+    for held_out in (False, True):
+        problem, _ = Product(5).draw(200_000, generator(), held_out=held_out)
+        neighbours = (problem[:, 1:4] * torch.tensor([1, 10, 100])).sum(dim=1)
+        shares.append(neighbours.bincount(minlength=1000) / len(problem))
+    assert (shares[0] - shares[1]).abs().max() < 6 * (2 * 1e-3 / 200_000) ** 0.5
 
 
 HAY = torch.arange(40) % 7

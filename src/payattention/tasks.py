@@ -141,6 +141,74 @@ class Repeat:
 
 
 @dataclass(frozen=True)
+class Product:
+    """A number of so many digits, times a digit from 2 to 9: what is the product?
+
+    A problem is the number, a cross, the factor and an equals sign; the answer has one digit more
+    than the number. All are written as people write them, but with zeros in front where there are
+    digits to spare. So the first digits of an answer have to be named before those that they carry
+    over from. Tokens 0 to 9 are the digits, 10 is the cross, 11 the equals sign.
+
+    Problems whose number is a multiple of 7 are held out: training never draws them, a test draws
+    no others. What a digit of the answer depends on looks the same in both, as any digits of a
+    multiple of 7 but one can be chosen at will. Up to six of the largest numbers are in neither.
+
+    >>> problem, answer = Product(digits=3).written(torch.tensor([123]), torch.tensor([4]))
+    >>> problem.tolist(), answer.tolist()
+    ([[1, 2, 3, 10, 4, 11]], [[0, 4, 9, 2]])
+
+    Raises:
+        ValueError: for fewer than 2 digits, or more than 17, whose products do not fit in 64 bits.
+    """
+
+    digits: int
+
+    CROSS, EQUALS = 10, 11
+    FACTORS = range(2, 10)
+    FACTOR_AT = -2
+    HELD_OUT = 7
+
+    def __post_init__(self) -> None:
+        _require("digits", self.digits, 2)
+        if self.digits > 17:
+            raise ValueError(f"digits={self.digits}: expected at most 17")
+
+    @property
+    def vocab(self) -> int:
+        """Number of different tokens."""
+        return 12
+
+    @property
+    def tokens(self) -> int:
+        """Length of a problem and its answer."""
+        return 2 * self.digits + 4
+
+    def draw(
+        self, batch: int, generator: torch.Generator, *, held_out: bool = False
+    ) -> tuple[Int[Tensor, "batch read"], Int[Tensor, "batch places"]]:
+        """Problems to train on, or those held out, and their answers."""
+        sevens = 10**self.digits // self.HELD_OUT
+        number = self.HELD_OUT * torch.randint(sevens, (batch,), generator=generator)
+        if not held_out:
+            number += torch.randint(1, self.HELD_OUT, (batch,), generator=generator)
+        first, last = self.FACTORS[0], self.FACTORS[-1]
+        return self.written(number, torch.randint(first, last + 1, (batch,), generator=generator))
+
+    def written(
+        self, number: Int[Tensor, " batch"], factor: Int[Tensor, " batch"]
+    ) -> tuple[Int[Tensor, "batch read"], Int[Tensor, "batch places"]]:
+        """Problems made of these numbers and factors, and their answers, as tokens."""
+        cross, equals = (torch.full_like(factor, sign) for sign in (self.CROSS, self.EQUALS))
+        signs = torch.stack([cross, factor, equals], dim=1)
+        problem = torch.cat([_digits(number, self.digits), signs], dim=1)
+        return problem, _digits(number * factor, self.digits + 1)
+
+
+def _digits(number: Int[Tensor, " batch"], digits: int) -> Int[Tensor, "batch digits"]:
+    return number[:, None] // 10 ** torch.arange(digits).flip(0) % 10
+
+
+@dataclass(frozen=True)
 class Tones:
     """A melody as a wave of sound: from each note to the next, does it go up or down?
 
