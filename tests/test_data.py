@@ -141,10 +141,14 @@ class TestLanguagePasses:
         orders = [tuple(rows[k * stretches : (k + 1) * stretches, 0].tolist()) for k in range(5)]
         assert len(set(orders)) == 5
 
-    def test_limited_to_the_beginning(self):
-        for inputs, targets in self.drawn(40, batch=2, context=7, characters=50, seed=2):
-            for row in (*inputs, *targets):
-                assert data.decode(row) in data.shakespeare("test")[:50]
+    def test_only_the_stretches_that_are_asked_for(self):
+        starts = torch.tensor([11, 70, 300, 1000, 5])
+        rows = torch.cat([r for r, _ in self.drawn(5, batch=2, context=7, starts=starts, seed=2)])
+        text = data.shakespeare("test")
+        wanted = sorted(text[start : start + 7] for start in starts)
+        for one_pass in (rows[:5], rows[5:]):
+            assert sorted(map(data.decode, one_pass)) == wanted
+        assert not torch.equal(rows[:5], rows[5:])
 
     def test_seed_decides_and_nothing_else(self):
         first, again, other = (self.drawn(9, batch=3, context=11, seed=s) for s in (1, 1, 2))
@@ -155,8 +159,10 @@ class TestLanguagePasses:
         ("how", "complaint"),
         [
             ({"batch": 0}, "batch: got 0"),
-            ({"batch": 2, "context": 7, "characters": 21}, "characters: got 21; expected more"),
-            ({"batch": 2, "characters": 10**9}, "characters: got 1000000000"),
+            ({"batch": 1, "context": 10**6}, "context: got 1000000; expected 1 to 274072"),
+            ({"batch": 2, "starts": torch.tensor([5])}, "starts: got 1; expected at least a batch"),
+            ({"batch": 1, "starts": torch.tensor([-1])}, "starts: got one that is not from 0 to"),
+            ({"batch": 1, "starts": torch.tensor([274_000])}, "starts: got one that is not"),
         ],
     )
     def test_bad_input_is_named(self, how, complaint):

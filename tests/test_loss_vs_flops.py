@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from payattention import data
 from payattention.cost import operations
@@ -48,8 +49,6 @@ def runs():
 
 @pytest.mark.parametrize("size", [Size(2, 8), Size(2, 12), Size(3, 40)])
 def test_parameters_and_operations_are_those_of_the_model(size):
-    import torch
-
     model = Decoder(loss_vs_flops.shape(size))
     matrices = sum(w.numel() for w in model.blocks.parameters() if w.ndim == 2)
     assert matrices == loss_vs_flops.blocks(size)
@@ -237,12 +236,12 @@ def test_worth_of_repetition_is_found_again(repeats):
     assert found["told_4"] == "3.7" and found["small_best_epochs"] == "64"
 
 
-def test_repeated_text_is_the_beginning_and_fresh_text_is_not(monkeypatch):
+def test_repeated_text_is_drawn_from_all_plays_and_fresh_text_is_all(monkeypatch):
     asked = []
     real = data.language_passes
 
     def passes(*arguments, **how):
-        asked.append(how["characters"])
+        asked.append(how["starts"])
         return real(*arguments, **how)
 
     monkeypatch.setattr(data, "language_passes", passes)
@@ -252,7 +251,11 @@ def test_repeated_text_is_the_beginning_and_fresh_text_is_not(monkeypatch):
     for point in loss_vs_epochs.points(config):
         record = loss_vs_epochs.measure(config, point)[0]
         assert record["tokens"] == 1024
-    assert asked == [1024 + 64, None]
+    own, fresh = asked
+    assert fresh is None
+    assert len(set(own.tolist())) == 16 and (own % 64 == 0).all()
+    assert own.max() > 2e6 > own.min()
+    assert not torch.equal(loss_vs_epochs.stretches(config, 1), own)
 
 
 def test_what_is_foretold_is_what_the_law_says(runs):

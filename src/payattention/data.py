@@ -185,36 +185,39 @@ def language_passes(
     *,
     batch: int,
     context: int = CONTEXT,
-    characters: int | None = None,
+    starts: Int[Tensor, " stretches"] | None = None,
     seed: int = 0,
 ) -> Callable[[torch.Generator], tuple[Tokens, Tokens]]:
     """A function that draws batches which go through the split in order, pass after pass.
 
     A pass shows every stretch of ``context`` characters once, in an order and from a start
     that ``seed`` and the number of the pass decide; so nothing is seen a second time before
-    all has been seen once. ``characters`` limits the split to its beginning. It is what
-    ``train`` asks of its ``draw``, with one difference: it counts its calls, so that a
-    training cannot be resumed in the middle.
+    all has been seen once. With ``starts`` it shows the stretches that begin there, and no
+    others. It is what ``train`` asks of its ``draw``, with one difference: it counts its
+    calls, so that a training cannot be resumed in the middle.
 
-    Raises ``ValueError`` where the text is shorter than a batch needs.
+    Raises ``ValueError`` where there are fewer stretches than a batch has, or one that the
+    text does not hold.
     """
-    text = shakespeare(split)
+    ids = encode(shakespeare(split))
     if batch < 1:
         raise ValueError(f"batch: got {batch}; expected at least 1")
-    characters = len(text) if characters is None else characters
-    if not (batch + 1) * context < characters <= len(text):
-        raise ValueError(
-            f"characters: got {characters}; expected more than {(batch + 1) * context}, for "
-            f"{batch} stretches of {context}, and at most {len(text)}"
-        )
-    ids = encode(text[:characters])
-    stretches = (len(ids) - context) // context  # a pass may start anywhere in the first one
+    if not 1 <= context < len(ids):
+        raise ValueError(f"context: got {context}; expected 1 to {len(ids) - 1}")
+    last = len(ids) - context - 1
+    if starts is not None and not ((starts >= 0) & (starts <= last)).all():
+        raise ValueError(f"starts: got one that is not from 0 to {last}")
+    # a pass over all may start anywhere in the first stretch
+    stretches = (len(ids) - context) // context if starts is None else len(starts)
+    if stretches < batch:
+        raise ValueError(f"starts: got {stretches}; expected at least a batch, {batch}")
 
     def ordered() -> Iterator[Tensor]:
         for again in count():
             generator = torch.Generator().manual_seed(seed * 1_000_003 + again)
-            start = torch.randint(context, (1,), generator=generator)
-            yield start + context * torch.randperm(stretches, generator=generator)
+            first = torch.randint(context, (1,), generator=generator)
+            order = torch.randperm(stretches, generator=generator)
+            yield first + context * order if starts is None else starts[order]
 
     passes = ordered()
     waiting = next(passes)
@@ -223,8 +226,8 @@ def language_passes(
         nonlocal waiting
         while len(waiting) < batch:
             waiting = torch.cat([waiting, next(passes)])
-        starts, waiting = waiting[:batch], waiting[batch:]
-        rows = ids[starts[:, None] + torch.arange(context + 1)]
+        drawn, waiting = waiting[:batch], waiting[batch:]
+        rows = ids[drawn[:, None] + torch.arange(context + 1)]
         return rows[:, :-1], rows[:, 1:]
 
     return draw

@@ -1,7 +1,8 @@
 """What is a text worth that is read again?
 
-Models of two sizes learn from the beginning of the training plays, read once, twice and up to 64
-times; others learn for as many steps from text that they have not seen before. Where a model that
+Models of two sizes learn from a few hundred stretches of the training plays, drawn from all of
+them, read once, twice and up to 64 times; others learn for as many steps from stretches that they
+have not seen before. Where a model that
 reads again ends at the loss of one that read less, but fresh text, the two have learned as much: so
 many fresh characters were the repeated ones worth. Muennighoff et al. 2023 (arXiv:2305.16264) fit
 how this worth runs out: after R = 15.4 repetitions, most of it.
@@ -14,7 +15,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from jaxtyping import Int
 from scipy.optimize import minimize_scalar
+from torch import Tensor
 
 from payattention import data, train, wording
 from payattention.experiments import loss_vs_flops
@@ -56,26 +59,31 @@ def points(config: Config) -> list[Record]:
     ]
 
 
+def stretches(config: Config, seed: int) -> Int[Tensor, " stretches"]:
+    """Where the stretches begin that a seed's models read again: anywhere, none over another."""
+    context = config.runs.tokens
+    all_of_them = (len(data.shakespeare("train")) - 1) // context
+    generator = torch.Generator().manual_seed(30_000 + seed)
+    return context * torch.randperm(all_of_them, generator=generator)[: config.unique // context]
+
+
 def measure(config: Config, point: Record) -> list[Record]:
     """Bits a character of new text, and of the text that was repeated."""
     runs, seed = config.runs, point["seed"]
     size = Size(point["layers"], point["d_model"])
-    # A pass may start anywhere in a stretch, so the text is longer by one.
-    beginning = config.unique + runs.tokens
-    characters = beginning if point["text"] == "repeated" else None
+    own = stretches(config, seed)
+    starts = own if point["text"] == "repeated" else None
     steps = point["epochs"] * config.unique // (runs.batch * runs.tokens)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = Decoder(shape(size))
-    draw = data.language_passes(
-        batch=runs.batch, context=runs.tokens, characters=characters, seed=seed
-    )
+    draw = data.language_passes(batch=runs.batch, context=runs.tokens, starts=starts, seed=seed)
     how = recipe(runs, size, steps, seed)
     records = train.train(model, draw, bits, recipe=how, evaluate=lambda m: tested(runs, m))
-    ids = data.encode(data.shakespeare("train")[: config.unique + 1])
-    rows = ids[:-1].view(-1, runs.tokens), ids[1:].view(-1, runs.tokens)
+    ids = data.encode(data.shakespeare("train"))
+    rows = ids[own[:, None] + torch.arange(runs.tokens + 1)]
     with torch.no_grad():
-        known = bits(model.eval(), rows).item()
+        known = bits(model.eval(), (rows[:, :-1], rows[:, 1:])).item()
     made_of = spent(runs, size, steps) | {"unique": config.unique}
     return [made_of | {"bits": records[-1]["bits"], "training_bits": known}]
 
