@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from payattention import attention, data, measure, minilm, results, trained
+from payattention import attention, data, measure, minilm, results, train, trained
 from payattention.cost import operations, parameters, roofline
 from payattention.experiments import (
     accuracy_vs_input,
@@ -29,6 +29,7 @@ from payattention.experiments import (
     recall_vs_gap,
     recall_vs_pairs,
     right_vs_place,
+    score_vs_size,
     softmax_vs_width,
     speed_vs_bytes,
     speed_vs_peers,
@@ -38,7 +39,7 @@ from payattention.experiments import (
 )
 from payattention.pronunciation import Speller, without_stress
 from payattention.records import Results
-from payattention.tasks import PairRecall
+from payattention.tasks import PairRecall, Product
 from payattention.transformer import Block, Decoder
 
 TINY = {
@@ -156,6 +157,9 @@ TINY = {
     ),
     right_vs_place: replace(
         right_vs_place.LIVE, d_model=8, steps=3, cheap_steps=2, tested=(24, 40), tests=5
+    ),
+    score_vs_size: replace(
+        score_vs_size.FULL, widths=(4, 8), digits=2, steps=3, batch=5, looks=2, tests=40, seeds=2
     ),
     pronunciation_vs_length: replace(
         pronunciation_vs_length.FULL,
@@ -1047,3 +1051,114 @@ def test_a_transformer_hears_what_a_linear_model_does_not():
     points = [{"kind": "sound", "model": model, "seed": 0} for model in accuracy_vs_input.RATES]
     linear, heard = (accuracy_vs_input.measure(accuracy_vs_input.FULL, p)[0] for p in points)
     assert linear["accuracy"] < 0.35 and heard["accuracy"] > 0.9
+
+
+class TestScores:
+    def results(self, by_size, *, places=2):
+        """One seed of each width; each of two factors has a share for every place."""
+        rows = []
+        for width, (exact, factors) in by_size.items():
+            about = {"d_model": width, "seed": 0}
+            by_place = np.mean(factors, axis=0)
+            rows.append(
+                about
+                | {"of": "whole", "named": by_place.mean(), "exact": exact, "written": 0.5}
+                | {"wrong": 1.0, "bits": 1.0, "places": places, "parameters": 100 * width}
+            )
+            rows += [
+                about | {"of": "training", "step": step, "named": share}
+                for step, share in ((10, 0.1), (20, 0.2), (30, by_place.mean()))
+            ]
+            rows += [
+                about | {"of": "place", "place": place, "named": share}
+                for place, share in enumerate(by_place)
+            ]
+            rows += [
+                about
+                | {"of": "factor", "factor": factor, "problems": 10}
+                | {"named": np.mean(shares), "exact": exact, "product": np.prod(shares)}
+                for factor, shares in enumerate(factors)
+            ]
+        return Results.from_records("score_vs_size", rows)
+
+    def test_three_ways_to_foretell_from_digits(self):
+        made = self.results({8: (0.5, [(1.0, 1.0), (0.2, 0.6)])})
+        (run,) = score_vs_size.foretold(made)
+        assert run["digits"] == pytest.approx(0.7)
+        assert run["p^k"] == pytest.approx(0.7**2)
+        assert run["by place"] == pytest.approx(0.6 * 0.8)
+        assert run["by factor"] == pytest.approx((1.0 + 0.12) / 2)
+        drawn = score_vs_size.scores(made)
+        assert drawn.column("metric").tolist() == ["digits", "answers", "p^k"]
+        assert drawn.column("share") == pytest.approx([0.7, 0.5, 0.49])
+
+    def four_sizes(self):
+        return self.results(
+            {
+                4: (0.0, [(0.4, 0.4), (0.4, 0.4)]),
+                8: (0.002, [(0.6, 0.6), (0.6, 0.6)]),
+                16: (0.5, [(0.7, 0.7), (0.7, 0.7)]),
+                32: (0.6, [(0.9, 0.9), (0.9, 0.9)]),
+            }
+        )
+
+    def test_what_is_said_of_steps_halves_and_gaps(self):
+        found = score_vs_size.findings(self.four_sizes())
+        assert (found["digits_step"], found["answers_step"]) == ("20", "50")
+        assert (found["answers_step_from"], found["answers_step_to"]) == ("800", "1,600")
+        assert (found["digits_half_from"], found["answers_half_from"]) == ("800", "1,600")
+        assert found["answers_step_share"] == "83\xa0%"
+        assert found["unseen_to"] == "800"
+        assert (found["unseen_digits_first"], found["unseen_digits_last"]) == ("40\xa0%", "60\xa0%")
+        assert (found["p_k_gap"], found["p_k_gap_at"]) == ("36", "800")  # 0.36 foretold, 0.002 seen
+        assert found["w32_rush"] == "70"
+        assert (found["w32_rush_first"], found["w32_rush_last"]) == ("20", "30")
+
+    def test_a_run_that_is_looked_at_once_says_nothing_of_rushes(self):
+        once = replace(TINY[score_vs_size], looks=score_vs_size.LIVE.looks, seeds=1)
+        made = Results.from_records("score_vs_size", score_vs_size.run(once))
+        found = score_vs_size.findings(made)
+        assert "answers_step" in found and not any("rush" in name for name in found)
+
+    def test_a_size_that_falls_back_puts_the_half_behind_it(self):
+        shares = [(0.5, 0.5), (0.5, 0.5)]
+        made = self.results({4: (0.6, shares), 8: (0.3, shares), 16: (0.7, shares)})
+        assert score_vs_size.first_from(made, "answers", 0.5) == 1600
+        assert score_vs_size.first_from(made, "answers", 0.8) is None
+
+    def test_an_answer_without_a_fault_is_named_as_it_is_written(self):
+        config = TINY[score_vs_size]
+        task = Product(2)
+        model = score_vs_size.build(config, 16, 0)
+        tests = task.draw(300, torch.Generator().manual_seed(1), held_out=True)
+        train.train(
+            model,
+            lambda generator: task.draw(32, generator),
+            lambda model, problems: score_vs_size.bits(
+                score_vs_size.logits(model, problems), problems
+            ),
+            recipe=train.Recipe(steps=150, learning_rate=0.0125),
+        )
+        with torch.no_grad():
+            named = score_vs_size.logits(model, tests).argmax(dim=-1) == tests[1]
+            wrote = score_vs_size.written(model, tests) == tests[1]
+        assert torch.equal(named.all(dim=1), wrote.all(dim=1))
+        assert 0 < named.all(dim=1).float().mean() < 1 and not torch.equal(named, wrote)
+
+    def test_parameters_are_those_of_the_blocks_and_the_output(self):
+        config = TINY[score_vs_size]
+        model = score_vs_size.build(config, 24, 0)
+        matrices = [*model.blocks.parameters(), model.output.weight]
+        counted = sum(weight.numel() for weight in matrices if weight.ndim == 2)
+        assert counted == score_vs_size.parameters(config, 24)
+
+    def test_the_digits_to_be_named_are_not_read(self):
+        config = TINY[score_vs_size]
+        model = score_vs_size.build(config, 8, 0)
+        problem, answer = Product(2).draw(5, torch.Generator().manual_seed(0))
+        other = answer.clone()
+        other[:, 1] = (other[:, 1] + 1) % 10
+        with torch.no_grad():
+            first, second = (score_vs_size.logits(model, (problem, a)) for a in (answer, other))
+        assert torch.equal(first[:, :2], second[:, :2])
+        assert not torch.equal(first[:, 2], second[:, 2])
