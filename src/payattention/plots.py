@@ -139,6 +139,9 @@ LINES = {
     "float32": Line("32 bits", "memory", "-", "o"),
     "bfloat16": Line("16 bits", "memory", "--", "s"),
     "GPT, told as little": Line("told as little", "attention", ":", "v"),
+    "digits": Line("digits", "attention", "-", "^"),
+    "answers": Line("whole answers", "memory", "-", "o"),
+    "p^k": Line("$p^k$, foretold", "muted", ":", "s"),
 }
 
 
