@@ -1159,6 +1159,12 @@ class TestScores:
         assert found["w32_rush"] == "70"
         assert (found["w32_rush_first"], found["w32_rush_last"]) == ("20", "30")
 
+    def test_a_run_that_is_looked_at_once_says_nothing_of_rushes(self):
+        once = replace(TINY[score_vs_size], looks=score_vs_size.LIVE.looks, seeds=1)
+        made = Results.from_records("score_vs_size", score_vs_size.run(once))
+        found = score_vs_size.findings(made)
+        assert "answers_step" in found and not any("rush" in name for name in found)
+
     def test_a_size_that_falls_back_puts_the_half_behind_it(self):
         shares = [(0.5, 0.5), (0.5, 0.5)]
         made = self.results({4: (0.6, shares), 8: (0.3, shares), 16: (0.7, shares)})
