@@ -42,9 +42,7 @@ class Config:
 
 
 FULL = Config()
-LIVE = replace(
-    FULL, unique=8_192, epochs=(1, 8, 32), sizes=((2, 32),), runs=loss_vs_flops.LIVE, seeds=1
-)
+LIVE = replace(FULL, epochs=(1, 8), sizes=((2, 32),), runs=loss_vs_flops.LIVE, seeds=1)
 TEXTS = ("repeated", "fresh")
 
 
@@ -112,6 +110,18 @@ def worth(results: Results, *, layers: int, d_model: int) -> Results:
             known = losses[-1] <= row["bits"] <= losses[0]
             same = float(np.exp(np.interp(-row["bits"], -losses, texts))) if known else None
             rows.append({"epochs": row["epochs"], "seed": seed, "worth": same})
+    return Results.from_records(results.question, rows, config=results.config)
+
+
+def worths(results: Results) -> Results:
+    """What to draw: the worth of each number of passes, for each width, where it is known."""
+    sizes = sorted({(row["layers"], row["d_model"]) for row in results.records()})
+    rows = [
+        row | {"d_model": d_model}
+        for layers, d_model in sizes
+        for row in worth(results, layers=layers, d_model=d_model).records()
+        if row["worth"] is not None
+    ]
     return Results.from_records(results.question, rows, config=results.config)
 
 
