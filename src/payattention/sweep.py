@@ -123,7 +123,7 @@ def _kept(path: Path) -> Outcome | None:
     """The outcome in the file, or None where there is none that can be used."""
     try:
         outcome = Outcome(**json.loads(path.read_text(encoding="utf-8")))
-    except (FileNotFoundError, ValueError, TypeError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
         return None
     return None if outcome.error else outcome
 
