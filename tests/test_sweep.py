@@ -1,8 +1,12 @@
 """A sweep loses nothing that was finished, and repeats nothing."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
+from random import Random
 
 import pytest
 import torch
@@ -154,6 +158,93 @@ def test_workers_end_with_a_parent_that_is_killed(asked):
         parent.wait()
     wait_until(lambda: not any(map(alive, asked.workers())))
     assert len(list(asked.cache.iterdir())) == 2  # the points of size 2 were finished, and are kept
+
+
+KILLED = '''
+"""Runs that take a moment and give much, so that many are killed while they are written."""
+
+import hashlib
+import time
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+POINTS = [{"size": size, "seed": 0} for size in range(int((FOLDER / "points").read_text()))]
+
+
+def measure(config, point):
+    with (FOLDER / "calls").open("a") as calls:
+        calls.write(f"{point['size']}.0 ")
+    time.sleep(0.01)
+    digits = [hashlib.sha256(f"{point}{row}".encode()).hexdigest() for row in range(5000)]
+    return [{"row": row, "digits": digit} for row, digit in enumerate(digits)]
+
+
+def sweep_of_all():
+    from payattention import sweep
+
+    return sweep.Sweep("asked.killed", None, POINTS, "code")
+
+
+if __name__ == "__main__":
+    from asked import killed
+    from payattention import sweep
+
+    sweep.run(killed.sweep_of_all(), folder=FOLDER / "kept", workers=2)
+'''
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL for a group")
+def test_killed_with_all_its_workers_at_any_moment(asked):
+    """No finished run is lost, none is repeated, no file is torn.
+
+    PAYATTENTION_KILLS says how often it is killed, at a random moment: twice, or more where
+    there is time. Half as often again it is killed when a file appears.
+    """
+    kills = int(os.environ.get("PAYATTENTION_KILLS", "2"))
+    (asked.folder / "points").write_text(str(12 * kills))
+    killed = asked.question("killed", KILLED)
+    whole = killed.sweep_of_all()
+    names = {whole.key(point): f"{point['size']}.0" for point in whole.points}
+    alone = {made.point["size"]: made.records for made in sweep.run(whole, folder=asked.cache)}
+    asked.calls()
+    folder = asked.folder / "kept"
+    folder.mkdir()
+
+    kept, cut_short = {}, 0
+    for kill in range(kills + kills // 2):
+        cut_short += kill_one(asked, folder, in_start=kill % 6 == 0, at_file=kill % 3 == 2)
+        again = set(asked.calls())
+        assert not {names[name] for name in kept} & again  # none is repeated
+        found = {path.stem: path.read_bytes() for path in folder.glob("*.json")}
+        assert kept.items() <= found.items()  # none is lost
+        kept = found
+        for content in kept.values():  # none is torn
+            outcome = json.loads(content)
+            assert outcome["records"] == alone[outcome["point"]["size"]]
+    assert cut_short >= kills  # or it was no test
+
+    outcomes = sweep.run(whole, folder=folder, workers=2)
+    assert {outcome.point["size"]: outcome.records for outcome in outcomes} == alone
+    assert set(asked.calls()) == set(names.values()) - {names[name] for name in kept}
+
+
+def kill_one(asked, folder, *, in_start, at_file):
+    """Whether a sweep, started in a process of its own, was still running when it was killed."""
+    before = set(os.listdir(folder))  # noqa: PTH208, as it is the fastest
+    with subprocess.Popen(
+        [sys.executable, "-m", "asked.killed"], cwd=asked.folder.parent, start_new_session=True
+    ) as parent:
+        if at_file:
+            while set(os.listdir(folder)) == before and parent.poll() is None:  # noqa: PTH208
+                pass
+        else:
+            if not in_start:
+                wait_until(lambda: (asked.folder / "calls").exists() or parent.poll() is not None)
+            time.sleep(Random().uniform(0, 1))
+        running = parent.poll() is None
+        os.killpg(parent.pid, signal.SIGKILL)
+    return running
 
 
 def test_progress_counts_what_was_kept(asked, capsys):
