@@ -1,11 +1,12 @@
 """A Ray cluster of two machines with one processor each, as processes on this one, for tests.
 
-Run as a program it writes its address as its first line, and ends with its input. It runs by
-itself, so that whoever uses it comes to a cluster that was there before.
+Run as a program it writes its address, and ends with its input. It runs by itself, so that
+whoever uses it comes to a cluster that was there before.
 """
 
 import contextlib
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -13,30 +14,36 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
-# Sockets have short names, so not in pytest's folders.
 NODE = {
     "num_cpus": 1,
     "object_store_memory": 80 * 2**20,
     "include_dashboard": False,
-    "node_ip_address": "127.0.0.2",
+    "node_ip_address": "127.0.0.2",  # Ray takes 127.0.0.1 for this machine's outer address
 }
 
 
 @contextlib.contextmanager
-def cluster() -> Iterator[str]:
-    """Address of a cluster that lasts as long as this is entered; no process of it stays."""
-    folder = tempfile.mkdtemp(prefix="ray")
-    variables = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled", "RAY_TMPDIR": folder}
+def cluster() -> Iterator[dict[str, str]]:
+    """Variables with which a process finds a cluster that lasts as long as this is entered.
+
+    Its ports are open to the network, for Ray has no other way; a token keeps strangers out.
+    """
+    folder = tempfile.mkdtemp(prefix="ray")  # not in pytest's: sockets have short names
+    access = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex()}
+    own = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_TMPDIR": folder}
     with subprocess.Popen(
         [sys.executable, __file__],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env=os.environ | variables,
+        env=os.environ | access | own,
         start_new_session=True,
     ) as program:
         try:
-            yield program.stdout.readline().strip()
+            address = program.stdout.readline().strip()
+            if not address:
+                raise RuntimeError("Ray's cluster did not start; it says why on the error stream")
+            yield access | {"RAY_ADDRESS": address}
             program.communicate(timeout=60)
         finally:
             with contextlib.suppress(ProcessLookupError):

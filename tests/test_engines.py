@@ -60,10 +60,12 @@ def module(asked):
 
 @pytest.fixture(scope="module")
 def cluster():
-    """Address of a Ray cluster of two machines."""
+    """A Ray cluster of two machines, which this process can find."""
     pytest.importorskip("ray")
-    with ray_cluster.cluster() as address:
-        yield address
+    with ray_cluster.cluster() as variables, pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        yield
 
 
 def numbered(results):
@@ -188,10 +190,9 @@ def test_ray_that_is_not_there_is_named(module, monkeypatch, ray, told):
 @pytest.mark.slow
 @LINUX
 class TestOnRay:
-    def test_sweep_gives_the_same_as_here(self, asked, cluster, monkeypatch):
+    def test_sweep_gives_the_same_as_here(self, asked, cluster):
         import ray
 
-        monkeypatch.setenv("RAY_ADDRESS", cluster)
         square = asked.question()
         points = square.points(square.FULL)
         whole = Sweep("asked.square", square.FULL, points, sweep.code("asked.square"))
@@ -221,7 +222,7 @@ class TestOnRay:
     def test_what_runs_there_ends_when_nobody_listens(self, module, asked, cluster):
         import ray
 
-        ray.init(address=cluster, log_to_driver=False)
+        ray.init(address="auto", log_to_driver=False)
         try:
             calls = {0: (0,), 1: (1, "raise"), 2: (2, module.Unreadable())}
             found = numbered(engines.results(module.call, calls, engine="ray"))
