@@ -44,8 +44,7 @@ def cluster() -> Iterator[dict[str, str]]:
             if not address:
                 raise RuntimeError("Ray's cluster did not start; it says why on the error stream")
             yield access | {"RAY_ADDRESS": address}
-            program.communicate(timeout=60)
-        finally:
+        finally:  # all that it started is of its group
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(program.pid, signal.SIGKILL)
             shutil.rmtree(folder, ignore_errors=True)
@@ -59,7 +58,6 @@ def main() -> None:
     machines.wait_for_nodes()
     print(machines.address, flush=True)
     sys.stdin.read()
-    machines.shutdown()
 
 
 if __name__ == "__main__":
