@@ -174,8 +174,8 @@ POINTS = [{"size": size, "seed": 0} for size in range(int((FOLDER / "points").re
 def measure(config, point):
     with (FOLDER / "calls").open("a") as calls:
         calls.write(f"{point['size']}.0 ")
-    time.sleep(0.01)
-    digits = [hashlib.sha256(f"{point}{row}".encode()).hexdigest() for row in range(5000)]
+    time.sleep(0.05)
+    digits = [hashlib.sha256(f"{point}{row}".encode()).hexdigest() * 80 for row in range(50)]
     return [{"row": row, "digits": digit} for row, digit in enumerate(digits)]
 
 
@@ -202,7 +202,7 @@ def test_killed_with_all_its_workers_at_any_moment(asked):
     there is time. Half as often again it is killed when a file appears.
     """
     kills = int(os.environ.get("PAYATTENTION_KILLS", "2"))
-    (asked.folder / "points").write_text(str(12 * kills))
+    (asked.folder / "points").write_text(str(30 * kills))
     killed = asked.question("killed", KILLED)
     whole = killed.sweep_of_all()
     names = {whole.key(point): f"{point['size']}.0" for point in whole.points}
@@ -213,15 +213,16 @@ def test_killed_with_all_its_workers_at_any_moment(asked):
 
     kept, cut_short = {}, 0
     for kill in range(kills + kills // 2):
-        cut_short += kill_one(asked, folder, in_start=kill % 6 == 0, at_file=kill % 3 == 2)
-        again = set(asked.calls())
-        assert not {names[name] for name in kept} & again  # none is repeated
+        cut_short += kill_one(folder, in_start=kill % 6 == 3, at_file=kill % 3 == 2)
+        again = asked.calls()
+        assert not {names[name] for name in kept} & set(again)  # none is repeated
         found = {path.stem: path.read_bytes() for path in folder.glob("*.json")}
         assert kept.items() <= found.items()  # none is lost
         kept = found
         for content in kept.values():  # none is torn
             outcome = json.loads(content)
             assert outcome["records"] == alone[outcome["point"]["size"]]
+    assert kept
     assert cut_short >= kills  # or it was no test
 
     outcomes = sweep.run(whole, folder=folder, workers=2)
@@ -229,19 +230,19 @@ def test_killed_with_all_its_workers_at_any_moment(asked):
     assert set(asked.calls()) == set(names.values()) - {names[name] for name in kept}
 
 
-def kill_one(asked, folder, *, in_start, at_file):
+def kill_one(folder, *, in_start, at_file):
     """Whether a sweep, started in a process of its own, was still running when it was killed."""
-    before = set(os.listdir(folder))  # noqa: PTH208, as it is the fastest
+    before = set(os.listdir(folder))  # noqa: PTH208, for it is the fastest
     with subprocess.Popen(
-        [sys.executable, "-m", "asked.killed"], cwd=asked.folder.parent, start_new_session=True
+        [sys.executable, "-m", "asked.killed"],
+        cwd=folder.parents[1],
+        start_new_session=True,
     ) as parent:
-        if at_file:
-            while set(os.listdir(folder)) == before and parent.poll() is None:  # noqa: PTH208
-                pass
-        else:
-            if not in_start:
-                wait_until(lambda: (asked.folder / "calls").exists() or parent.poll() is not None)
-            time.sleep(Random().uniform(0, 1))
+        while not in_start and set(os.listdir(folder)) <= before:  # noqa: PTH208
+            if parent.poll() is not None:
+                break
+        if not at_file:
+            time.sleep(Random().uniform(0, 0.5))
         running = parent.poll() is None
         os.killpg(parent.pid, signal.SIGKILL)
     return running
