@@ -42,6 +42,7 @@ class Unreadable:
     def __reduce__(self):
         return int, ("no number",)
 """
+POSIX = pytest.mark.skipif(sys.platform == "win32", reason="no signals")
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="Ray's clusters are for Linux")
 
 
@@ -82,6 +83,7 @@ def test_one_worker_is_this_process_and_goes_in_order(module, asked, workers):
     assert results == [(3, (9, os.getpid())), (2, (4, os.getpid()))]
 
 
+@POSIX
 def test_processes_stay_for_the_next_call(module, asked):
     found = numbered(engines.results(module.call, {n: (n,) for n in range(11)}, workers=2))
     assert {number: square for number, (square, _) in found.items()} == {
@@ -94,7 +96,7 @@ def test_processes_stay_for_the_next_call(module, asked):
     assert not any(map(alive, processes))
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
+@POSIX
 def test_death_costs_one_call_and_failure_no_worker(module, asked):
     calls = {0: (0, "die"), 1: (1, module.Unreadable()), 2: (2, "raise"), 3: (3,), 5: (5,)}
     found = numbered(engines.results(module.call, calls, workers=2))
@@ -110,6 +112,7 @@ def test_death_costs_one_call_and_failure_no_worker(module, asked):
     assert done[-1] == "0"  # once more, when nothing else ran
 
 
+@POSIX
 def test_idle_worker_that_dies_is_replaced(module):
     workers = engines.Processes(module.call, 2)
     with closing(workers):
@@ -126,6 +129,7 @@ def test_idle_worker_that_dies_is_replaced(module):
         assert other != process
 
 
+@POSIX
 def test_nobody_works_on_when_nobody_listens(module, asked):
     calls = {n: (n, "sleep") for n in (1, 2, 3)} | {0: (0,)}
     with closing(engines.results(module.call, dict(sorted(calls.items())), workers=3)) as results:
@@ -134,7 +138,7 @@ def test_nobody_works_on_when_nobody_listens(module, asked):
     assert not any(map(alive, asked.workers()))
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no signals to a group")
+@POSIX
 def test_ctrl_c_ends_all_at_once_and_quietly(module, asked, tmp_path):
     script = tmp_path / "start.py"
     script.write_text(
