@@ -1,7 +1,9 @@
 """A stand-in experiment, written to a folder of its own, whose runs can be watched and broken."""
 
 import importlib
+import os
 import sys
+import time
 from pathlib import Path
 from types import ModuleType
 
@@ -40,7 +42,10 @@ def measure(config, point):
     if (FOLDER / f"interrupted_{size}").exists():
         raise KeyboardInterrupt
     if (FOLDER / f"killed_{size}").exists():
-        os._exit(1)
+        os._exit(3)
+    if (FOLDER / f"unlucky_{size}").exists():
+        (FOLDER / f"unlucky_{size}").unlink()
+        os._exit(3)
     if (FOLDER / f"slow_{size}").exists():
         (FOLDER / f"worker_{os.getpid()}").touch()
         time.sleep(600)
@@ -100,8 +105,29 @@ class Asked:
         path.unlink(missing_ok=True)
         return calls
 
+    def workers(self) -> list[int]:
+        """Processes that sleep in a run that is slow."""
+        return [int(path.name.partition("_")[2]) for path in self.folder.glob("worker_*")]
+
     def set(self, state: str) -> Path:
-        """Break, interrupt or kill the runs of one size: ``broken_3``."""
+        """Break, interrupt, slow or kill the runs of one size (``broken_3``), or one of them."""
         path = self.folder / state
         path.touch()
         return path
+
+
+def wait_until(true) -> None:
+    deadline = time.monotonic() + 120
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    # An ended process that nobody has waited for, as in a container, is there still.
+    status = Path(f"/proc/{process}/stat")
+    return not (status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z")

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import time
 
 import pytest
 
@@ -38,3 +39,42 @@ def test_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_bytes(b"in the way")
     with pytest.raises(OSError, match=r"could not write.*inside"):
         files.replace(tmp_path / "file" / "inside", b"new")
+
+
+def test_folder_is_prepared_and_only_old_litter_goes(tmp_path):
+    folder = tmp_path / "new" / "folder"
+    files.prepare(folder)
+    assert list(folder.iterdir()) == []
+    kept = [folder / "file.json", folder / ".hidden", folder / ".file.json.abc.part"]
+    litter = folder / ".file.json.xyz.part"
+    for path in (*kept, litter):
+        path.write_bytes(b"content")
+    for path in (*kept[:2], litter):
+        os.utime(path, (0, time.time() - 2 * files.LITTER_SECONDS))
+    files.prepare(folder)
+    assert sorted(folder.iterdir()) == sorted(kept)
+
+
+def test_what_a_killed_process_leaves_is_litter(tmp_path, monkeypatch):
+    def killed(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", killed)
+        with pytest.raises(KeyboardInterrupt):
+            files.replace(tmp_path / "file.json", b"content")
+    assert len(list(tmp_path.iterdir())) == 1
+    monkeypatch.setattr(files, "LITTER_SECONDS", -1)
+    files.prepare(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_disk_that_is_full_is_found_out(tmp_path, monkeypatch):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match=r"could not write into the folder: No space left") as told:
+        files.prepare(tmp_path)
+    assert (told.value.errno, told.value.filename) == (errno.ENOSPC, str(tmp_path))
+    assert list(tmp_path.iterdir()) == []

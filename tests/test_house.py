@@ -243,8 +243,6 @@ def test_pins_are_what_is_installed():
 def test_ranges_admit_the_pins():
     pinned = {canonicalize_name(line.name): line.specifier for line in map(Requirement, pins())}
     for wanted in ranges()[1]:
-        if wanted.name == "ray":  # for a cluster; the book does not install it
-            continue
         version = str(pinned[canonicalize_name(wanted.name)]).removeprefix("==")
         assert wanted.specifier.contains(version), f"{wanted} refuses {version}"
 

@@ -124,17 +124,20 @@ class TestCollect:
             assert len(asked.calls()) == calls
 
     def test_clocks_have_the_machine_for_themselves(self, asked, monkeypatch):
-        given_workers = []
+        given = []
 
-        def run(runs, *, folder, workers, shown):
-            given_workers.append(workers)
+        def run(runs, *, folder, workers, engine, shown):
+            given.append((workers, engine))
             return []
 
         monkeypatch.setattr(results.sweep, "run", run)
+        processors = []
         for source in (SOURCE, SOURCE + "\nALONE = True\n"):
             square = asked.question(source=source)
-            results.collect(square, square.FULL, workers=2)
-        assert given_workers == [2, 1]
+            found = results.collect(square, square.FULL, workers=2, engine="ray")
+            processors.append(found.environment["cpu"])
+        assert given == [(2, "ray"), (1, "local")]
+        assert processors == ["of a Ray cluster", results._cpu()]
 
     def test_processor_has_a_name_on_other_systems_too(self, monkeypatch):
         def absent(*arguments, **options):
@@ -188,6 +191,35 @@ class TestCommands:
         told = capsys.readouterr().out
         assert "square: 12 records" in told
         assert "square.largest: 25" in told
+
+    @pytest.mark.parametrize(
+        ("arguments", "given"),
+        [
+            ([], (5, "local")),
+            (["--workers", "3"], (3, "local")),
+            (["--engine", "ray"], (None, "ray")),
+            (["--engine", "ray", "--workers", "3"], (3, "ray")),
+        ],
+    )
+    def test_where_to_run_is_handed_on(self, asked, monkeypatch, arguments, given):
+        handed = []
+
+        def collect(experiment, config, *, workers, engine):
+            handed.append((workers, engine))
+            return Results("square", {"area": [4]}, {}, {"seconds": 1.0})
+
+        monkeypatch.setattr(results, "collect", collect)
+        monkeypatch.setattr("os.cpu_count", lambda: 5)
+        results.main(asked.question(), arguments, store=asked.store)
+        assert results.make(["square", *arguments], store=asked.store) == 0
+        assert handed == [given, given]
+
+    def test_store_that_cannot_be_written_stops_before_anything_is_measured(self, asked, capsys):
+        asked.question()
+        (asked.folder / "file").write_text("in the way")
+        assert results.make(["--workers", "1"], store=asked.folder / "file") == 1
+        assert "square: FAILED: FileExistsError" in capsys.readouterr().out
+        assert asked.calls() == []
 
     def test_live_stores_nothing(self, asked, capsys):
         results.main(asked.question(), ["--live"], store=asked.store)

@@ -2,7 +2,12 @@
 
 import os
 import tempfile
+import time
 from pathlib import Path
+
+TEMPORARY = ".part"
+LITTER_SECONDS = 3600
+"""Age at which a temporary file is no longer one that somebody is writing."""
 
 
 def replace(path: Path, content: bytes) -> None:
@@ -15,7 +20,9 @@ def replace(path: Path, content: bytes) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, temporary = tempfile.mkstemp(
+            dir=path.parent, prefix=f".{path.name}.", suffix=TEMPORARY
+        )
     except OSError as error:
         raise OSError(error.errno, f"could not write: {error.strerror}", str(path)) from error
     try:
@@ -29,3 +36,23 @@ def replace(path: Path, content: bytes) -> None:
     except OSError as error:
         Path(temporary).unlink(missing_ok=True)
         raise OSError(error.errno, f"could not write: {error.strerror}", str(path)) from error
+
+
+def prepare(folder: Path) -> None:
+    """Make the folder, see that a file can be written there, and clear what was left half written.
+
+    Raises ``OSError``, naming the folder, when nothing can be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for litter in folder.glob(f".*{TEMPORARY}"):
+            if time.time() - litter.stat().st_mtime > LITTER_SECONDS:
+                litter.unlink(missing_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(4096))  # a file of no bytes fits on a full disk
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise OSError(
+            error.errno, f"could not write into the folder: {error.strerror}", str(folder)
+        ) from error

@@ -28,7 +28,7 @@ from typing import Any
 
 import torch
 
-from payattention import files, sources, sweep
+from payattention import engines, files, sources, sweep
 from payattention.measure import threads
 from payattention.records import Record, Results, plain
 
@@ -100,7 +100,9 @@ def _shortened(value: Any) -> Any:
     return float(f"{value:.9g}") if isinstance(value, float) else value
 
 
-def environment(experiment: ModuleType, config: Any, *, seconds: float) -> dict[str, Any]:
+def environment(
+    experiment: ModuleType, config: Any, *, seconds: float, engine: str = "local"
+) -> dict[str, Any]:
     """What a result stands on, apart from its configuration.
 
     The versions of what the experiment compares stand in its `PACKAGES`.
@@ -110,7 +112,7 @@ def environment(experiment: ModuleType, config: Any, *, seconds: float) -> dict[
         "torch": torch.__version__,
         "python": platform.python_version(),
         "device": str(getattr(config, "device", "cpu")),
-        "cpu": _cpu(),
+        "cpu": _cpu() if engine == "local" else "of a Ray cluster",
         "threads": getattr(config, "threads", 1),
         "date": datetime.date.today().isoformat(),
         "seconds": round(seconds, 1),
@@ -132,7 +134,8 @@ def collect(
     experiment: ModuleType,
     config: Any,
     *,
-    workers: int = 1,
+    workers: int | None = None,
+    engine: str = "local",
     folder: Path = CACHE,
     shown: bool | None = None,
 ) -> Results:
@@ -140,22 +143,25 @@ def collect(
 
     What was measured before by the same code with the same configuration is not
     measured again; the code is all that the experiment's ``measure`` reaches.
+    ``workers`` and ``engine`` are those of ``sweep.run``; an experiment that must be
+    ``ALONE`` leaves both aside and runs here, one point after the other.
     Raises ``SweepError`` when points fail; the others are kept.
     """
     question = experiment.__name__.rpartition(".")[2]
-    code = sources.modules_hash(experiment.__name__, "measure")
-    identity = f"{code} {torch.__version__}"
+    identity = sweep.code(experiment.__name__)
     runs = sweep.Sweep(experiment.__name__, config, experiment.points(config), identity)
     if getattr(experiment, "ALONE", False):
-        workers = 1
-    outcomes = sweep.run(runs, folder=folder / question, workers=workers, shown=shown)
+        workers, engine = 1, "local"
+    outcomes = sweep.run(
+        runs, folder=folder / question, workers=workers, engine=engine, shown=shown
+    )
     records = [record for outcome in outcomes for record in outcome.records]
     seconds = sum((outcome.seconds for outcome in outcomes), 0.0)
     return Results.from_records(
         question,
         records,
         config=_as_stored(config),
-        environment=environment(experiment, config, seconds=seconds),
+        environment=environment(experiment, config, seconds=seconds, engine=engine),
     )
 
 
@@ -209,7 +215,7 @@ def main(
     size.add_argument("--live", action="store_true", help="the small run; stores nothing")
     size.add_argument("--full", action="store_true", help="the stored run (default)")
     size.add_argument("--stored", action="store_true", help="what is stored; measures nothing")
-    _add_workers(parser)
+    _add_engine(parser)
     options = parser.parse_args(arguments)
     if experiment.__name__ == "__main__":  # workers must find it under its own name
         experiment = importlib.import_module(experiment.__spec__.name)
@@ -219,7 +225,7 @@ def main(
         question = experiment.__name__.rpartition(".")[2]
         results = Results.from_records(question, experiment.run(experiment.LIVE))
     else:
-        results = _answer(experiment, workers=options.workers, store=store)
+        results = _answer(experiment, options, store=store)
     for name, finding in experiment.findings(results).items():
         _say(f"{results.question}.{name}: {finding}")
 
@@ -228,7 +234,7 @@ def make(arguments: Sequence[str] | None = None, *, store: Path = STORE) -> int:
     """Exit status of storing all questions in turn, or those named: 0 when all were answered."""
     parser = argparse.ArgumentParser(prog="python -m payattention.results", description=__doc__)
     parser.add_argument("questions", nargs="*", help="only these; all without")
-    _add_workers(parser)
+    _add_engine(parser)
     options = parser.parse_args(arguments)
     unknown = set(options.questions) - set(questions())
     if unknown:
@@ -237,16 +243,20 @@ def make(arguments: Sequence[str] | None = None, *, store: Path = STORE) -> int:
     for question in options.questions or questions():
         try:
             experiment = importlib.import_module(f"{EXPERIMENTS}.{question}")
-            _answer(experiment, workers=options.workers, store=store)
+            _answer(experiment, options, store=store)
         except Exception as error:  # one question that fails does not stop the others
             failed.append(question)
             _say(f"{question}: FAILED: {type(error).__name__}: {error}")
     return 1 if failed else 0
 
 
-def _answer(experiment: ModuleType, *, workers: int, store: Path) -> Results:
+def _answer(experiment: ModuleType, options: argparse.Namespace, *, store: Path) -> Results:
     start = time.perf_counter()
-    results = collect(experiment, experiment.FULL, workers=workers)
+    files.prepare(store)  # or hours later there would be nowhere to put the results
+    workers = options.workers
+    if workers is None and options.engine == "local":
+        workers = os.cpu_count() or 1
+    results = collect(experiment, experiment.FULL, workers=workers, engine=options.engine)
     path = write(results, store=store)
     taken = time.perf_counter() - start
     _say(
@@ -256,9 +266,16 @@ def _answer(experiment: ModuleType, *, workers: int, store: Path) -> Results:
     return results
 
 
-def _add_workers(parser: argparse.ArgumentParser) -> None:
+def _add_engine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one a core)"
+        "--workers", type=int, help="points at once (default: one a core, here or in the cluster)"
+    )
+    parser.add_argument(
+        "--engine",
+        choices=engines.ENGINES,
+        default="local",
+        help="where points run: in processes here (default), or on the Ray cluster that runs here "
+        "or at RAY_ADDRESS; a question that reads a clock runs here, one point after the other",
     )
 
 

@@ -18,8 +18,8 @@ PACKAGE = __name__.partition(".")[0]
 # package's own __init__ holds its version and no code.
 CARRIERS = {
     PACKAGE,
-    *(f"{PACKAGE}.{name}" for name in ("files", "progress", "records", "results", "sources")),
-    f"{PACKAGE}.sweep",
+    *(f"{PACKAGE}.{name}" for name in ("engines", "files", "progress", "records", "results")),
+    *(f"{PACKAGE}.{name}" for name in ("sources", "sweep")),
 }
 
 

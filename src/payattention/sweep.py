@@ -1,26 +1,27 @@
 """Many independent runs: each kept as it finishes, none run twice.
 
-A sweep measures a list of points. What a point gave is written at once to a
-folder, under a name made of all that decides it, so that a sweep which was killed
-starts again where it was. A point that fails does not stop the others.
+A sweep measures a list of points, on this machine or on a Ray cluster. What a point
+gave is written at once to a folder here, under a name made of all that decides it, so
+that a sweep which was killed starts again where it was, on either. A point that fails
+does not stop the others.
 """
 
+import contextlib
+import functools
 import hashlib
 import importlib
 import json
-import os
+import platform
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
-from payattention import files, progress
+import torch
+
+from payattention import engines, files, progress, sources
 from payattention.measure import threads
 from payattention.records import Record, merged, plain
 
@@ -59,54 +60,81 @@ class Sweep:
 
 
 def run(
-    sweep: Sweep, *, folder: Path, workers: int = 1, shown: bool | None = None
+    sweep: Sweep,
+    *,
+    folder: Path,
+    workers: int | None = None,
+    engine: str = "local",
+    shown: bool | None = None,
 ) -> list[Outcome]:
     """Outcomes of all points, in the order of the points.
 
-    Points that the folder holds are not measured again. With one worker the points
-    run here, one after the other; with more, in that many processes of one thread
-    each. Either way one thread computes, so that a result does not depend on the
-    number of workers. A progress bar shows when someone watches, or as ``shown`` says.
+    Points that the folder holds are not measured again. ``workers`` points are measured
+    at once. One, which is the default, is measured here, one after the other; more, in
+    as many processes. With ``engine="ray"`` they are measured on the Ray cluster to which
+    this process is connected, or that runs here or at RAY_ADDRESS; none is started. The
+    default is then all its processors, and every machine must be able to import the same
+    code. Everywhere one thread computes a point, so that its records do not depend on
+    where, and next to how many others, it was measured. A progress bar shows when someone
+    watches, or as ``shown`` says.
 
     Raises
     ------
     SweepError
         When points failed: it says how many, and shows the first traceback. The
-        tracebacks of all stand in the folder; a later sweep tries them again.
+        tracebacks of all stand in the folder; a later sweep tries them again. A point
+        whose worker dies is tried once more, alone, before it counts as failed.
+    OSError
+        When the folder cannot be written, if possible before anything is measured.
+        What finished before is kept.
+    ValueError
+        For an engine that is unknown or not to be reached, and for points that are equal.
     """
-    if workers < 1:
-        raise ValueError(f"workers: got {workers}; expected at least 1")
     paths = [folder / f"{sweep.key(point)}.json" for point in sweep.points]
     if len(set(paths)) < len(paths):
         raise ValueError("points: got the same point twice; expected different ones")
     outcomes = {index: kept for index, path in enumerate(paths) if (kept := _kept(path))}
     missing = [index for index in range(len(paths)) if index not in outcomes]
-    engine = _one_by_one if workers == 1 else _in_processes
-    with progress.bar(total=len(paths), done=len(outcomes), unit="point", shown=shown) as bar:
-        for index, outcome in engine(sweep, missing, workers):
+    if missing:
+        files.prepare(folder)
+    measured = _measured(sweep, missing, workers=workers, engine=engine)
+    with (
+        contextlib.closing(measured),  # whatever ends this, the workers end with it
+        progress.bar(total=len(paths), done=len(outcomes), unit="point", shown=shown) as bar,
+    ):
+        for index, outcome in measured:
+            try:
+                files.replace(paths[index], json.dumps(vars(outcome), indent=1).encode())
+            except OSError as error:
+                raise _stopped(error, folder, kept=len(outcomes), points=len(paths)) from error
             outcomes[index] = outcome
-            _keep(paths[index], outcome)
             bar.update()
-    failed = [outcome for outcome in outcomes.values() if outcome.error]
+    whole = [outcomes[index] for index in range(len(paths))]
+    failed = [outcome for outcome in whole if outcome.error]
     if failed:
         raise SweepError(
             f"{len(failed)} of {len(paths)} points of {sweep.experiment} failed; the others are "
             f"kept in {folder}. The first is {failed[0].point}:\n{failed[0].error}"
         )
-    return [outcomes[index] for index in range(len(paths))]
+    return whole
 
 
 def _kept(path: Path) -> Outcome | None:
     """The outcome in the file, or None where there is none that can be used."""
     try:
         outcome = Outcome(**json.loads(path.read_text(encoding="utf-8")))
-    except (FileNotFoundError, ValueError, TypeError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
         return None
     return None if outcome.error else outcome
 
 
-def _keep(path: Path, outcome: Outcome) -> None:
-    files.replace(path, json.dumps(vars(outcome), indent=1).encode())
+def _stopped(error: OSError, folder: Path, *, kept: int, points: int) -> OSError:
+    return OSError(
+        error.errno,
+        f"the sweep stopped: {error.strerror}. {kept} of {points} points are kept, and are "
+        "not measured again, in the folder",
+        str(folder),
+    )
 
 
 def measure(experiment: str, config: Any, point: Record) -> Outcome:
@@ -121,43 +149,42 @@ def measure(experiment: str, config: Any, point: Record) -> Outcome:
     return Outcome(point, records, time.perf_counter() - start)
 
 
-Engine = Callable[[Sweep, list[int], int], Iterator[tuple[int, Outcome]]]
-
-
-def _one_by_one(sweep: Sweep, missing: list[int], workers: int) -> Iterator[tuple[int, Outcome]]:
-    for index in missing:
-        yield index, measure(sweep.experiment, sweep.config, sweep.points[index])
-
-
-def _in_processes(sweep: Sweep, missing: list[int], workers: int) -> Iterator[tuple[int, Outcome]]:
-    # Spawned, not forked: a fork of a process whose PyTorch has threads can hang.
-    pool = ProcessPoolExecutor(
-        workers, mp_context=get_context("spawn"), initializer=_end_with_the_parent
-    )
-    futures = {
-        pool.submit(measure, sweep.experiment, sweep.config, sweep.points[index]): index
-        for index in missing
+def _measured(
+    sweep: Sweep, missing: Sequence[int], *, workers: int | None, engine: str
+) -> Generator[tuple[int, Outcome], None, None]:
+    """Index and outcome of each missing point, as it ends."""
+    function, expected = measure, ()
+    if engine == "ray":
+        function, expected = _measure_elsewhere, (code(sweep.experiment),)
+    calls = {
+        index: (*expected, sweep.experiment, sweep.config, sweep.points[index]) for index in missing
     }
-    try:
-        for future in as_completed(futures):
-            index = futures[future]
-            try:
-                yield index, future.result()
-            except BrokenProcessPool as error:
-                # A worker was killed, mostly for want of memory; whose point it was is not known.
-                yield index, Outcome(sweep.points[index], [], 0.0, str(error))
-    finally:
-        pool.shutdown(cancel_futures=True)
+    results = engines.results(function, calls, engine=engine, workers=workers)
+    with contextlib.closing(results):
+        for index, result in results:
+            if isinstance(result, engines.Failure):
+                result = Outcome(sweep.points[index], [], 0.0, result.error)
+            yield index, result
 
 
-def _end_with_the_parent() -> None:
-    """Let this worker end when the process that started it does, also when that was killed.
+def code(experiment: str) -> str:
+    """What of the code and its libraries decides the records of the experiment."""
+    return f"{sources.modules_hash(experiment, 'measure')} {torch.__version__}"
 
-    It would otherwise wait for ever for its next point, and keep its memory.
-    """
 
-    def wait() -> None:
-        parent_process().join()
-        os._exit(1)
+# A process that stays goes on with the code that it once imported, whatever the files say.
+_code_here = functools.cache(code)
 
-    Thread(target=wait, daemon=True).start()
+
+def _measure_elsewhere(expected: str, experiment: str, config: Any, point: Record) -> Outcome:
+    """Outcome of one point on another machine, unless the code there is another."""
+    found = _code_here(experiment)
+    if found == expected:
+        return measure(experiment, config, point)
+    return Outcome(
+        point,
+        [],
+        0.0,
+        f"code: got {found!r} in a worker on {platform.node()}; expected {expected!r}, as where "
+        "the sweep was started. Install the same there, and connect anew after an edit",
+    )
