@@ -98,14 +98,22 @@ def test_valleys_have_their_bottoms_where_the_law_has(runs):
         assert valley.parameters == pytest.approx(best.parameters, rel=0.35)
         assert texts[budget] * valley.parameters * 6 == pytest.approx(budget, rel=0.35)
     moves = loss_vs_flops.size_exponent(runs, repeats=40)
-    assert moves.interval("all").value == pytest.approx(LAW.parameters_exponent, abs=0.06)
+    assert moves.interval("valleys").value == pytest.approx(LAW.parameters_exponent, abs=0.06)
+    assert moves.interval("law").value == pytest.approx(LAW.parameters_exponent, abs=0.03)
+    apart = moves.interval("difference")
+    assert apart.value == moves.interval("valleys").value - moves.interval("law").value
+    assert apart.low < 0 < apart.high
 
 
-def test_without_the_output_a_model_is_its_blocks():
-    for width in (8, 16, 40):
-        size = Size(2, width)
-        found = loss_vs_flops._without_output(float(loss_vs_flops.parameters(size)))
-        assert found == pytest.approx(loss_vs_flops.blocks(size))
+def test_leaving_the_output_out_makes_the_exponent_larger():
+    budgets = list(FULL.budgets)
+    of_all = loss_vs_flops.counted_exponent(LAW, budgets, blocks=False)
+    assert of_all == pytest.approx(LAW.parameters_exponent, abs=2e-3)
+    assert loss_vs_flops.counted_exponent(LAW, budgets, blocks=True) > of_all + 0.01
+    # where the output is nothing beside the blocks, it does not matter
+    huge = [budget * 1e8 for budget in budgets]
+    tiny_output = loss_vs_flops.counted_exponent(replace(LAW, A=1e4), huge[:3], blocks=True)
+    assert tiny_output == pytest.approx(LAW.parameters_exponent, abs=0.03)
 
 
 def test_findings_of_the_sweep(runs):
@@ -145,7 +153,8 @@ def test_recipes_are_compared_at_their_own_budgets(runs):
     made = Results.from_records("optimum_vs_recipe", rows)
     found = optimum_vs_recipe.exponents(made, runs, repeats=10)
     assert set(found) == {"tuned", "rate of the widest", "long warm-up"}
-    same = found["tuned"].value["all"], found["rate of the widest"].value["all"]
+    same = (found[name].value["valleys"] for name in ("tuned", "rate of the widest"))
+    same = tuple(same)
     assert same[0] == pytest.approx(same[1], abs=1e-9)
     said = optimum_vs_recipe.findings(made, runs)
     smaller, tuned = (

@@ -14,13 +14,15 @@ import signal
 import traceback
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from threading import Thread
 from typing import Any
 
 ENGINES = ("local", "ray")
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""What the libraries below NumPy and PyTorch ask for their number, once, when they are loaded."""
 
 Calls = Mapping[int, tuple]
 """The arguments of each call, by its number."""
@@ -144,6 +146,21 @@ class Processes(Workers):
             process.bury()
 
 
+@contextlib.contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    """What a program started meanwhile finds in its environment besides."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
 class _Process:
     """One process that answers calls through a pipe."""
 
@@ -152,7 +169,8 @@ class _Process:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self._process = context.Process(target=_answer, args=(theirs,))
-        self._process.start()
+        with _environment(dict.fromkeys(THREADS, "1")):
+            self._process.start()
         theirs.close()  # so that its end is the end of the pipe
 
     def kill(self) -> None:

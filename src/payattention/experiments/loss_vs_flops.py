@@ -18,6 +18,7 @@ first: a harder question than the book's metric, which gives a model 65 to 128 c
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -277,42 +278,40 @@ def best_tokens(results: Results) -> dict[float, float]:
 
 
 def size_exponent(results: Results, *, repeats: int = resampling.REPEATS) -> resampling.Resampled:
-    """a in N ∝ C^a from the bottoms of the valleys, on the runs and on resamples.
+    """a in N ∝ C^a, on the runs and on resamples: of the `valleys`, of the `law`, the `difference`.
 
-    `all` counts as this module does. `blocks` counts as Kaplan et al. do, parameters and
-    operations of the blocks alone: the same bottoms, another size and another budget.
+    Seeds of one size and budget are drawn as runs of their own, though they share what is wrong
+    with the law there.
     """
+    fitted = law(results)
 
     def exponents(budget, parameters, tokens, bits) -> dict[str, float]:
-        again = Results.from_records(
-            "again",
-            [
-                {"budget": b, "parameters": n, "tokens": d, "bits": y}
-                for b, n, d, y in zip(budget, parameters, tokens, bits, strict=True)
-            ],
-        )
-        found, texts = best_sizes(again), best_tokens(again)
-        return {
-            "all": isoflop.exponent(found),
-            "blocks": _exponent_of_blocks(found, texts),
-        }
+        again = fits.additive(parameters, tokens, bits, near=fitted)
+        found = isoflop.exponent(isoflop.valleys(budget, parameters, bits))
+        by_law = again.parameters_exponent
+        return {"valleys": found, "law": by_law, "difference": found - by_law}
 
     names = ("budget", "parameters", "tokens", "bits")
-    columns = {name: results.column(name) for name in names}
+    columns = {name: results.column(name).astype(float) for name in names}
     return resampling.bootstrap(exponents, columns, strata=columns["budget"], repeats=repeats)
 
 
-def _exponent_of_blocks(found: dict[float, isoflop.Valley], texts: dict[float, float]) -> float:
-    sizes = [_without_output(valley.parameters) for valley in found.values()]
-    spent = [OPERATIONS * size * text for size, text in zip(sizes, texts.values(), strict=True)]
-    return float(np.polyfit(np.log(spent), np.log(sizes), 1)[0])
+def counted_exponent(fitted: AdditiveLaw, budgets: Sequence[float], *, blocks: bool) -> float:
+    """a in N ∝ C^a where the law is lowest, with N and C of all matrices or of the `blocks` alone.
 
-
-def _without_output(size: float) -> float:
-    """Parameters of the blocks of a model of two layers that has so many with the output."""
+    Of models of two layers: as Pearce and Song 2024 (arXiv:2406.12907), the same losses, and
+    another count of what is held fixed.
+    """
     vocab = len(data.VOCABULARY)
-    d_model = (math.sqrt(vocab**2 + 96 * size) - vocab) / 48
-    return 24 * d_model**2
+    widths = np.geomspace(2, 400, 4000)
+    sizes = 24 * widths**2 + vocab * widths
+    counted = 24 * widths**2 if blocks else sizes
+    best = []
+    for budget in budgets:
+        texts = budget / (OPERATIONS * counted)
+        losses = fitted.A / sizes**fitted.alpha + fitted.B / texts**fitted.beta
+        best.append(counted[losses.argmin()])
+    return float(np.polyfit(np.log(budgets), np.log(best), 1)[0])
 
 
 def findings(results: Results) -> dict[str, str]:
@@ -334,8 +333,10 @@ def findings(results: Results) -> dict[str, str]:
         "halving": wording.two_digits(fitted.flops_factor()),
         "A": wording.two_digits(fitted.A),
         "B": wording.two_digits(fitted.B),
-        "blocks_exponent": _bounds(moves.interval("blocks")),
-        "exponent": _bounds(moves.interval("all")),
+        "exponent": _bounds(moves.interval("valleys")),
+        "difference": _bounds(moves.interval("difference")),
+        "counted_exponent": f"{counted_exponent(fitted, list(valleys), blocks=False):.2f}",
+        "blocks_exponent": f"{counted_exponent(fitted, list(valleys), blocks=True):.2f}",
     }
     slope = loglog_slope(list(valleys), [valley.loss for valley in valleys.values()])
     bottoms = [valley.parameters for valley in valleys.values()]
@@ -354,6 +355,10 @@ def findings(results: Results) -> dict[str, str]:
     halving = [0.5 ** (-1 / g) for g in constants.again["loss_exponent"]]
     found["halving_least"], found["halving_most"] = (
         wording.two_digits(bound) for bound in np.quantile(halving, (0.025, 0.975))
+    )
+    ratios = [texts[budget] / valley.parameters for budget, valley in valleys.items()]
+    found["least_ratio"], found["most_ratio"] = (
+        wording.two_digits(ratio) for ratio in (min(ratios), max(ratios))
     )
     for place, (budget, valley) in enumerate(valleys.items()):
         found |= {

@@ -98,7 +98,7 @@ def findings(results: Results, tuned: Results | None = None) -> dict[str, str]:
     for name, moves in exponents(results, tuned).items():
         key = name.replace(" ", "_").replace("-", "_")
         table = tuned.among(budget=budgets) if name == "tuned" else results.where(recipe=name)
-        by = moves.interval("all")
+        by = moves.interval("valleys")
         found[f"{key}_exponent"] = wording.with_bounds(by.value, by.low, by.high)
         for place, valley in enumerate(loss_vs_flops.best_sizes(table).values()):
             found[f"{key}_best_{place}"] = wording.two_digits(valley.parameters)
