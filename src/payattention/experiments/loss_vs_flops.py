@@ -303,7 +303,7 @@ def counted_exponent(fitted: AdditiveLaw, budgets: Sequence[float], *, blocks: b
     another count of what is held fixed.
     """
     vocab = len(data.VOCABULARY)
-    widths = np.geomspace(2, 400, 4000)
+    widths = np.geomspace(2, 1e6, 10_000)
     sizes = 24 * widths**2 + vocab * widths
     counted = 24 * widths**2 if blocks else sizes
     best = []

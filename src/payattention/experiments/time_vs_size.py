@@ -51,12 +51,12 @@ def measure(config: Config, point: Record) -> list[Record]:
     sizes = [Size(*size) for size in config.sizes]
     with torch.random.fork_rng(devices=[]), clock.threads(config.threads):
         torch.manual_seed(0)
-        steps = {size: training_step(Decoder(shape(size)), ids) for size in sizes}
+        steps = {str(size): training_step(Decoder(shape(size)), ids) for size in sizes}
         times = clock.compare(steps, repeats=config.repeats, warmup=2)
     return [
         {"parameters": parameters(size), "step_flops": step_flops(config.runs, size)}
         | {"repeat": repeat, "seconds": seconds}
-        for size, all_seconds in times.items()
+        for size, all_seconds in zip(sizes, times.values(), strict=True)
         for repeat, seconds in enumerate(all_seconds)
     ]
 
