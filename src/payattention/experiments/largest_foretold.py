@@ -106,7 +106,7 @@ def findings(results: Results) -> dict[str, str]:
         "high": f"{row['high']:.2f}",
         "times_parameters": f"{row['parameters'] / runs.column('parameters').max():.1f}",
         "times_flops": f"{row['flops'] / runs.column('flops').max():.1f}",
-        "date": str(results.environment.get("date", "")),
+        "date": str(results.environment.get("date", "not yet")),
     }
 
 

@@ -63,7 +63,7 @@ def findings(results: Results, foretold: Results | None = None) -> dict[str, str
     found = {
         "seeds": str(len(bits)),
         "inside": str(sum(inside)),
-        "date": str(results.environment.get("date", "")),
+        "date": str(results.environment.get("date", "not yet")),
     }
     if len(bits) > 1:
         by = interval(bits)
