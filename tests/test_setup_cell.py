@@ -16,7 +16,9 @@ import pytest
 from extensions import setup_cell
 
 ADDRESS = "https://github.com/someone/paying-attention"
-PRESENT = {"torch": "2.11.0+cu128", "numpy": "2.1.3", "tqdm": "4.67.3", "Safetensors": "0.8.0"}
+PRESENT = {"torch": "2.11.0+cu128", "numpy": "2.1.3", "tqdm": "4.67.3", "Safetensors": "0.8.0"} | {
+    "scipy": "1.16.3"
+}
 PRESENT |= {"matplotlib": "3.10.0", "ipywidgets": "7.7.1", "anywidget": "0.9.21"}
 
 

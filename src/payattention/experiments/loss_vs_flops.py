@@ -55,8 +55,8 @@ TOLERANCE = {
     "blocks": 0,
     "tokens": 0,
     "steps": 0,
-    "flops": 1e-9,
-    "passes": 1e-9,
+    "flops": 1e5,  # of 1e9 and more: nine digits are stored
+    "passes": 1e-8,
 }
 
 
