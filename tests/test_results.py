@@ -137,7 +137,7 @@ class TestCollect:
             found = results.collect(square, square.FULL, workers=2, engine="ray")
             processors.append(found.environment["cpu"])
         assert given == [(2, "ray"), (1, "local")]
-        assert processors == ["of a Ray cluster", results._cpu()]
+        assert processors == ["of a Ray cluster", results.processor()]
 
     def test_processor_has_a_name_on_other_systems_too(self, monkeypatch):
         def absent(*arguments, **options):
@@ -146,7 +146,7 @@ class TestCollect:
         monkeypatch.setattr("pathlib.Path.read_text", absent)
         monkeypatch.setattr("platform.processor", lambda: "")
         monkeypatch.setattr("platform.machine", lambda: "a machine")
-        assert results._cpu() == "a machine"
+        assert results.processor() == "a machine"
 
 
 @pytest.mark.parametrize(("switch", "areas"), [(None, AREAS[:4]), ("0", AREAS[:4]), ("1", AREAS)])

@@ -3,8 +3,9 @@
 A question is a module of ``payattention.experiments``. It offers ``Config`` (a frozen
 dataclass), its presets ``FULL`` and ``LIVE``, ``points(config)`` (independent runs,
 cheap ones first), ``measure(config, point)`` (the records of one run),
-``run(config)``, ``findings(results)`` and ``TOLERANCE``. One that reads a clock sets
-``ALONE = True``, so that no other run shares the machine with it.
+``run(config)``, ``findings(results)`` and ``TOLERANCE``; where another processor, which rounds
+otherwise, gives another draw of a training, ``ELSEWHERE`` has the wider bounds for it. One that
+reads a clock sets ``ALONE = True``, so that no other run shares the machine with it.
 
 A file holds ``question``, ``config``, ``environment`` and ``columns``, in which a
 missing value is null; numbers keep nine digits, enough to tell any two float32 apart.
@@ -112,7 +113,7 @@ def environment(
         "torch": torch.__version__,
         "python": platform.python_version(),
         "device": str(getattr(config, "device", "cpu")),
-        "cpu": _cpu() if engine == "local" else "of a Ray cluster",
+        "cpu": processor() if engine == "local" else "of a Ray cluster",
         "threads": getattr(config, "threads", 1),
         "date": datetime.date.today().isoformat(),
         "seconds": round(seconds, 1),
@@ -120,7 +121,7 @@ def environment(
     }
 
 
-def _cpu() -> str:
+def processor() -> str:
     """The processor's name, as far as the system tells it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

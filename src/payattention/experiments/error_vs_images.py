@@ -51,6 +51,9 @@ KINDS = {
 }
 ALL = max(kind.available for kind in KINDS.values())
 TOLERANCE = {"error": 0.04, "validation_error": 0.04, "parameters": 0}
+ELSEWHERE = {"error": 0.15, "validation_error": 0.15}
+"""Fifty images at a high rate: on another processor it is another draw, and five seeds of the
+cheapest point have a standard deviation of 0.04."""
 
 
 @dataclass(frozen=True)
