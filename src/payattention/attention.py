@@ -19,6 +19,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from payattention.patterns import Pattern
+
 # Masks
 
 
@@ -74,8 +76,9 @@ def padding_mask(lengths: Int[Tensor, " batch"], *, tokens: int) -> Bool[Tensor,
     return torch.arange(tokens, device=lengths.device) < lengths[:, None, None]
 
 
-Mask = Tensor | Literal["causal"] | None
-"""True where a row may look, of a shape that fits the scores; "causal"; or None, for all."""
+Mask = Tensor | Pattern | Literal["causal"] | None
+"""True where a row may look, of a shape that fits the scores; a pattern; "causal"; or None, for
+all."""
 
 
 def _allowed(mask: Mask, scores: tuple[int, ...], device: torch.device) -> Tensor | None:
@@ -88,6 +91,9 @@ def _allowed(mask: Mask, scores: tuple[int, ...], device: torch.device) -> Tenso
             raise ValueError(f"mask={mask!r}: expected a tensor, 'causal' or None")
         # the rows are the last of the columns
         mask = torch.ones(rows, columns, dtype=torch.bool, device=device).tril(columns - rows)
+    if isinstance(mask, Pattern):
+        at = torch.arange(columns, device=device)
+        mask = mask.allows(at[columns - rows :, None], at)
     if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
         got = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
         raise TypeError(f"mask: got {got}; expected torch.bool, True where a row may look")
@@ -328,6 +334,54 @@ class KeysAndValues:
         return larger
 
 
+class RollingKeysAndValues(KeysAndValues):
+    """What one layer has read of late, kept: the keys and values of the last `size` tokens.
+
+    Memory is taken once, for twice as many; when it is full, the last ones move to the front.
+
+    Raises:
+        ValueError: for a size below 1.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+            raise ValueError(f"size: got {size!r}; expected a whole number of at least 1")
+        self.size, self._end = size, 0
+
+    def append(
+        self,
+        keys: Float[Tensor, "batch kv_heads new d_head"],
+        values: Float[Tensor, "batch kv_heads new d_head"],
+    ) -> tuple[
+        Float[Tensor, "batch kv_heads some d_head"], Float[Tensor, "batch kv_heads some d_head"]
+    ]:
+        """Keys and values of the new tokens, and of the `size` - 1 in front of them."""
+        new = keys.shape[2]
+        if self.keys is None:
+            shape = *keys.shape[:2], 2 * self.size
+            self.keys = keys.new_empty(*shape, keys.shape[3])
+            self.values = values.new_empty(*shape, values.shape[3])
+        before = slice(max(0, self._end - self.size + 1), self._end)
+        self.length += new
+        if new == 1 and self._end < 2 * self.size:
+            start = before.start
+        else:
+            keys, values = (
+                torch.cat([kept[:, :, before], x], dim=2)
+                for kept, x in ((self.keys, keys), (self.values, values))
+            )
+            found, start, self._end = (keys, values), 0, 0
+            keys, values = keys[:, :, -self.size :], values[:, :, -self.size :]
+        end = self._end + keys.shape[2]
+        self.keys[:, :, self._end : end] = keys
+        self.values[:, :, self._end : end] = values
+        self._end = end
+        if new == 1:
+            return self.keys[:, :, start:end], self.values[:, :, start:end]
+        return found
+
+
 class MultiHeadAttention(nn.Module):
     """Attention with trained maps to queries, keys, values and output; no biases unless asked for.
 
@@ -380,10 +434,16 @@ class MultiHeadAttention(nn.Module):
             q, k = self.rotate(q, start=start), self.rotate(k, start=start)
         if kept is not None:
             k, v = kept.append(k, v)
+            if isinstance(mask, Pattern) and start > 0:
+                k, v, mask = _looked_at(mask, k, v, rows=q.shape[2], end=kept.length)
         return self.output(join_heads(self._mixed(q, k, v, mask, bias)))
 
     def _mixed(self, q: Tensor, k: Tensor, v: Tensor, mask: Mask, bias: Tensor | None) -> Tensor:
-        plain = bias is None and not isinstance(mask, Tensor) and mask in (None, "causal")
+        if self.fused and isinstance(mask, Pattern) and bias is None:
+            from payattention.sparse_attention import attend_sparse  # which builds on this module
+
+            return attend_sparse(q, k, v, mask)
+        plain = bias is None and (mask is None or isinstance(mask, str))
         if self.fused and plain and q.shape[2] == 1 and self.kv_heads < self.heads:
             # heads that share a key ask as so many rows: it is fetched once, and not copied
             rows = q.unflatten(1, (self.kv_heads, -1)).squeeze(3)
@@ -411,6 +471,18 @@ class MultiHeadAttention(nn.Module):
         if self.kv_heads == self.heads:
             return pieces
         return tuple(x.repeat_interleave(self.heads // self.kv_heads, dim=1) for x in pieces)
+
+
+def _looked_at(
+    pattern: Pattern, keys: Tensor, values: Tensor, *, rows: int, end: int
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Keys and values that the last rows of a text of `end` tokens may look at, and their mask."""
+    at = torch.arange(end - keys.shape[2], end, device=keys.device)
+    mask = pattern.allows(at[-rows:, None], at)
+    seen = mask.any(dim=0)
+    if not seen.all():
+        keys, values, mask = keys[:, :, seen], values[:, :, seen], mask[:, seen]
+    return keys, values, None if mask.all() else mask
 
 
 class CausalAttention(nn.Module):

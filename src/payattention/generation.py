@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from payattention import data
+from payattention.patterns import Pattern
 from payattention.transformer import Decoder
 
 
@@ -88,6 +89,7 @@ def generate(
     tokens: int,
     sampler: Sampler = GREEDY,
     generator: torch.Generator | None = None,
+    mask: Pattern | Literal["causal"] = "causal",
     when_full: Literal["stop", "slide"] = "stop",
     cached: bool = True,
 ) -> Int[Tensor, "batch longer"] | list[Int[Tensor, " _"]]:
@@ -96,7 +98,7 @@ def generate(
     Prompts of one length are written on side by side; others in groups of one length. A model with
     a `context` reads no more than that: "stop" refuses what it could not read, "slide" lets the
     model forget the first half of what it has read whenever its context is full, and read the rest
-    anew from place 0.
+    anew from place 0. `mask` says who may look at whom; behind a window, no more is kept than that.
 
     Raises:
         TypeError: for a prompt that is not a tensor of whole numbers.
@@ -110,7 +112,9 @@ def generate(
         _expect_prompt(model, row, prompt, tokens=tokens, stop=when_full == "stop")
 
     def write(ids: Tensor) -> Tensor:
-        new = stream(model, ids, sampler=sampler, generator=generator, cached=cached)
+        new = stream(
+            model, ids, sampler=sampler, generator=generator, mask=mask, cached=cached
+        )
         return torch.stack([next(new) for _ in range(tokens)], dim=1)
 
     if isinstance(prompts, Tensor):
@@ -129,6 +133,7 @@ def stream(
     *,
     sampler: Sampler = GREEDY,
     generator: torch.Generator | None = None,
+    mask: Pattern | Literal["causal"] = "causal",
     cached: bool = True,
 ) -> Iterator[Int[Tensor, " batch"]]:
     """One more token for each row, again and again without an end, as "slide" does.
@@ -141,15 +146,18 @@ def stream(
     while True:
         with torch.inference_mode():
             if kept is None and cached:
-                kept = model.room()
-                logits = model.following(read, kept=kept)
+                kept = model.room(mask)
+                logits = model.following(read, mask, kept=kept)
             elif cached:
-                logits = model.following(read[:, -1:], kept=kept)
+                logits = model.following(read[:, -1:], mask, kept=kept)
             else:
-                logits = model.following(read)
+                logits = model.following(read, mask)
             drawn = sampler.draw(logits, generator)
         drawn = drawn.clone()  # an ordinary tensor, which may be trained on
         yield drawn
+        if cached and context is None:  # all that comes before is kept, or out of sight
+            read = drawn[:, None]
+            continue
         read = torch.cat([read, drawn[:, None]], dim=1)
         if context is not None and read.shape[1] > context:
             read, kept = read[:, -(context // 2 + 1) :], None

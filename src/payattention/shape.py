@@ -72,7 +72,8 @@ class TransformerShape:
     linear maps; a norm of layers always has one. A `tied` output is the table of token vectors;
     without it, that table is scaled by the root of its width, as in Vaswani et al. 2017. BERT adds
     `segments` (first or second text) and a `pooler`; ALBERT a narrower table of width
-    `d_embedding`, and one `shared` block that is applied `layers` times.
+    `d_embedding`, and one `shared` block that is applied `layers` times. With `experts`, so many
+    feed-forward parts of width `d_ff` stand side by side, of which a token uses `chosen`.
 
     >>> GPT2_SMALL.d_head
     64
@@ -80,7 +81,8 @@ class TransformerShape:
     Raises:
         ValueError: for a size below 1, `heads` that do not divide the width, `kv_heads` that do
             not divide `heads`, a choice that is not in `CHOICES`, learned positions without a
-            `context`, or a `tied` output to a table of another width.
+            `context`, a `tied` output to a table of another width, or more `chosen` experts than
+            there are.
     """
 
     layers: int
@@ -101,9 +103,17 @@ class TransformerShape:
     segments: int | None = None
     pooler: bool = False
     shared: bool = False
+    experts: int | None = None
+    chosen: int | None = None
 
     def __post_init__(self) -> None:
         _require_positive_integers(self)
+        if (self.experts is None) != (self.chosen is None):
+            raise ValueError(
+                f"experts={self.experts}, chosen={self.chosen}: expected both, or neither"
+            )
+        if self.experts is not None and self.chosen > self.experts:
+            raise ValueError(f"chosen={self.chosen}: expected at most experts={self.experts}")
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ValueError(
@@ -216,6 +226,23 @@ LLAMA_7B = TransformerShape(
 )
 """Source: Touvron et al. 2023, sections 2.2 and 2.3, table 2 (arXiv:2302.13971); `d_ff`, two thirds
 of four times the width, is rounded up to a multiple of 256, as in the authors' repository."""
+
+
+MIXTRAL = TransformerShape(
+    layers=32,
+    d_model=4096,
+    heads=32,
+    kv_heads=8,
+    d_ff=14336,
+    vocab=32000,
+    context=32768,
+    norm="rms",
+    activation="swiglu",
+    biases="none",
+    experts=8,
+    chosen=2,
+)
+"""Source: Jiang et al. 2024, table 1 (arXiv:2401.04088)."""
 
 
 class Printed(NamedTuple):

@@ -22,7 +22,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from payattention import positions
-from payattention.attention import KeysAndValues, Mask, MultiHeadAttention
+from payattention.attention import (
+    KeysAndValues,
+    Mask,
+    MultiHeadAttention,
+    RollingKeysAndValues,
+)
+from payattention.experts import Experts
+from payattention.patterns import Pattern
 from payattention.positions import LearnedPositions, Rotary
 from payattention.shape import TransformerShape
 
@@ -90,12 +97,7 @@ class Block(nn.Module):
         self.attention, self.norm = attention(rotate), norm(shape)
         self.cross = attention(None) if reads_context else None
         self.cross_norm = norm(shape) if reads_context else None
-        self.mlp = FeedForward(
-            shape.d_model,
-            shape.d_ff,
-            activation=shape.activation,
-            linear_bias=shape.biases != "none",
-        )
+        self.mlp = _feed_forward(shape)
         self.mlp_norm = norm(shape)
 
     def forward(
@@ -128,6 +130,16 @@ class Block(nn.Module):
     ) -> Float[Tensor, "batch heads tokens tokens"]:
         """How each head of the block shares its attention out."""
         return self.attention.weights(self.norm(x) if self.pre_norm else x, mask=mask, bias=bias)
+
+
+def _feed_forward(shape: TransformerShape) -> nn.Module:
+    made_of = {"activation": shape.activation, "linear_bias": shape.biases != "none"}
+    parts = [
+        FeedForward(shape.d_model, shape.d_ff, **made_of) for _ in range(shape.experts or 1)
+    ]
+    if shape.experts is None:
+        return parts[0]
+    return Experts(parts, d_model=shape.d_model, chosen=shape.chosen)
 
 
 class Blocks(nn.ModuleList):
@@ -250,9 +262,15 @@ class Decoder(nn.Module):
         for block in self.blocks:
             block.attention.rotate = Rotary(squeeze=factor)
 
-    def room(self) -> list[KeysAndValues]:
-        """Room for the keys and values of a text, one for each layer, empty: the KV cache."""
-        return [KeysAndValues() for _ in self.blocks]
+    def room(self, mask: Mask = "causal") -> list[KeysAndValues]:
+        """Room for the keys and values of a text, one for each layer, empty: the KV cache.
+
+        For a pattern that looks back so far and no further, no more than that is kept.
+        """
+        furthest = mask.furthest if isinstance(mask, Pattern) else None
+        if furthest is None:
+            return [KeysAndValues() for _ in self.blocks]
+        return [RollingKeysAndValues(furthest) for _ in self.blocks]
 
     def forward(
         self,
@@ -268,10 +286,14 @@ class Decoder(nn.Module):
         return self.output(self.norm(_last(self.stream(ids, mask, kept=kept))))
 
     def following(
-        self, ids: Int[Tensor, "batch tokens"], *, kept: list[KeysAndValues] | None = None
+        self,
+        ids: Int[Tensor, "batch tokens"],
+        mask: Mask = "causal",
+        *,
+        kept: list[KeysAndValues] | None = None,
     ) -> Float[Tensor, "batch vocab"]:
         """Logits of the token that follows the last one, and no others."""
-        return self.output(self.norm(_last(self.stream(ids, kept=kept))[:, -1]))
+        return self.output(self.norm(_last(self.stream(ids, mask, kept=kept))[:, -1]))
 
     def stream(
         self,

@@ -118,7 +118,8 @@ def attention_step(
 def forward(shape: TransformerShape, *, tokens: int, pairs: int | None = None) -> dict[str, int]:
     """Operations of one forward pass of a Transformer that writes, over one sequence, by part.
 
-    A shared block saves parameters and no operation: it runs `layers` times.
+    A shared block saves parameters and no operation: it runs `layers` times. Of experts, those that
+    are chosen are billed, and the router.
 
     >>> from payattention.shape import GPT2_SMALL
     >>> sum(forward(GPT2_SMALL, tokens=1024).values())
@@ -254,5 +255,7 @@ def _blocks(shape: TransformerShape, *, tokens: int, pairs: int | None) -> dict[
         pairs=pairs,
     )
     maps = 3 if shape.activation == "swiglu" else 2
-    layer["mlp"] = maps * matmul(tokens, shape.d_model, shape.d_ff)
+    layer["mlp"] = (shape.chosen or 1) * maps * matmul(tokens, shape.d_model, shape.d_ff)
+    if shape.experts:
+        layer["router"] = matmul(tokens, shape.d_model, shape.experts)
     return {part: shape.layers * flops for part, flops in layer.items()}

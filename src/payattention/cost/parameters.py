@@ -79,11 +79,12 @@ def block(shape: TransformerShape, *, reads_context: bool = False) -> dict[str, 
         feed_forward += shape.d_ff + d_model
     if shape.activation == "swiglu":
         feed_forward += d_model * shape.d_ff + (shape.d_ff if shape.biases != "none" else 0)
-    return {
+    bill = {
         "attention": attentions * attention,
-        "feed-forward": feed_forward,
+        "feed-forward": (shape.experts or 1) * feed_forward,
         "norms": (attentions + 1) * _norm(shape, d_model),
     }
+    return bill | ({"router": shape.experts * d_model} if shape.experts else {})
 
 
 def _norm(shape: TransformerShape, width: int) -> int:
@@ -125,6 +126,21 @@ def decoder(shape: TransformerShape) -> dict[str, int]:
         return bill
     biases = shape.vocab if shape.biases != "none" else 0
     return bill | {"output": shape.vocab * shape.d_model + biases}
+
+
+def active(shape: TransformerShape) -> dict[str, int]:
+    """Parameters of a model that writes which work on one token, by part: `chosen` experts of all.
+
+    >>> from payattention.shape import MIXTRAL
+    >>> sum(decoder(MIXTRAL).values()), sum(active(MIXTRAL).values())
+    (46702792704, 12879925248)
+
+    Source: the two are what Jiang et al. 2024 (arXiv:2401.04088) round to 47 and 13 billion.
+    """
+    bill = decoder(shape)
+    if shape.experts:
+        bill["feed-forward"] = bill["feed-forward"] // shape.experts * shape.chosen
+    return bill
 
 
 def encoder(shape: TransformerShape) -> dict[str, int]:

@@ -1,0 +1,487 @@
+"""Attention that does not look everywhere, at the price of where it looks.
+
+A mask on the full square saves nothing: every score is computed, and most are thrown away. Here a
+`Pattern` is turned into a plan once, a list of small dense squares that hold the pairs which it
+allows, and each square is computed by the platform's fused kernel. A row that has pairs in several
+squares gets its softmax from the sums of each, as in `payattention.online_softmax`; the backward
+pass asks the kernel for the gradients of each square, given the sums of the whole row. Rows and
+columns in regular steps are views of the queries and keys, and not copied.
+
+On a GPU the same call compiles PyTorch's `flex_attention` for the pattern.
+
+Sources: Child et al. 2019 (arXiv:1904.10509); Dao et al. 2022 (arXiv:2205.14135) for softmax by
+parts; Liu et al. 2023 (arXiv:2310.01889) for the backward pass by parts.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn.attention.flex_attention import create_block_mask, flex_attention
+from torch.nn.functional import pad, scaled_dot_product_attention
+
+from payattention.attention import _expect_pairs
+from payattention.patterns import Causal, Full, Grid, Pattern, allowed
+
+CHUNK = 16_384
+"""Columns of squares that are computed in one call: what bounds the memory."""
+LEAST_HEIGHT = 32
+"""Rows below which a square is not cut any more to leave columns out."""
+WORTH_CUTTING = 0.8
+"""A square is cut in two where the halves together have less than this share of its area."""
+
+
+# The plan
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the rows or columns of some squares stand in the text.
+
+    Where they stand in regular steps, so many from square to square and from place to place, the
+    steps are known, and `of` copies nothing.
+    """
+
+    index: Int[Tensor, "squares places"]
+    steps: tuple[int, int] | None
+    _alone: bool
+
+    @staticmethod
+    def at(index: Int[Tensor, "squares places"]) -> "Places":
+        """Places at these positions."""
+        across = int(index[1, 0] - index[0, 0]) if len(index) > 1 else 0
+        along = int(index[0, 1] - index[0, 0]) if index.shape[1] > 1 else 1
+        squares, places = (torch.arange(size) for size in index.shape)
+        regular = index[0, 0] + across * squares[:, None] + along * places
+        alone = len(index.unique()) == index.numel()
+        known = torch.equal(index, regular) and (alone or across == 0 or across >= along > 0)
+        return Places(index, (across, along) if known else None, alone)
+
+    def of(self, x: Float[Tensor, "heads tokens width"]) -> Float[Tensor, "heads squares places w"]:
+        """What stands there: a view, if the steps are regular."""
+        if self.steps is None:
+            return x[:, self.index.to(x.device)]
+        across, along = (step * x.stride(1) for step in self.steps)
+        shape = (x.shape[0], *self.index.shape, x.shape[2])
+        start = x.storage_offset() + int(self.index[0, 0]) * x.stride(1)
+        return x.as_strided(shape, (x.stride(0), across, along, x.stride(2)), start)
+
+    def put(self, to: Tensor, x: Float[Tensor, "heads squares places width"]) -> None:
+        """Write `x` over what stands there, in place."""
+        if self.steps is None:
+            to[:, self.index.to(to.device)] = x
+        else:
+            self.of(to).copy_(x)
+
+    def add(self, to: Tensor, x: Float[Tensor, "heads squares places width"]) -> None:
+        """Add `x` to what stands there, in place; several squares may share a place."""
+        if self.steps is None:
+            to.index_add_(1, self.index.flatten().to(to.device), x.flatten(1, 2))
+        elif self._alone:
+            self.of(to).add_(x)
+        elif self.steps[0] == 0:
+            Places(self.index[:1], self.steps, True).of(to).add_(x.sum(dim=1, keepdim=True))
+        else:
+            size = self.steps[0] // self.steps[1]  # of so many places, no two squares share one
+            for start in range(0, self.index.shape[1], size):
+                part = slice(start, start + size)
+                Places(self.index[:, part], self.steps, True).of(to).add_(x[:, :, part])
+
+
+@dataclass(frozen=True)
+class Squares:
+    """Some squares of one size, and what is hidden in them: nothing, the future, or by a mask."""
+
+    rows: Places
+    columns: Places
+    mask: Bool[Tensor, "squares height width"] | str | None
+    blind: Bool[Tensor, "squares height"] | None
+    first: bool
+
+    @property
+    def area(self) -> int:
+        """Scores that are computed."""
+        return self.rows.index.numel() * self.columns.index.shape[1]
+
+
+class Plan(NamedTuple):
+    """What is computed of the square of a text's scores."""
+
+    squares: list[Squares]
+    pairs: int
+    executed: int
+    nearest: Int[Tensor, " tokens"]
+    """The first column that each row may look at."""
+
+
+@lru_cache(maxsize=32)
+def plan(pattern: Pattern, tokens: int) -> Plan:
+    """The squares that hold what the pattern allows, with their masks; made once and kept.
+
+    `pairs` is how many scores the pattern allows, `executed` how many the squares have.
+
+    >>> from payattention.patterns import causal_window
+    >>> made = plan(causal_window(256), 16_384)
+    >>> made.pairs, round(made.executed / made.pairs, 2)
+    (4161664, 1.25)
+
+    Raises:
+        ValueError: for a row that may look at nothing; it names the row.
+    """
+    nearest = torch.full((tokens,), tokens)
+    squares, pairs = [], 0
+    for grid in pattern.grids(tokens):
+        for piece, mask in _pieces(grid, tokens):
+            seen = nearest[piece.rows] < tokens
+            columns = piece.columns[:, None, :].expand(mask.shape)
+            least = columns.where(mask, tokens).amin(dim=-1)
+            nearest.scatter_reduce_(0, piece.rows.flatten(), least.flatten(), "amin")
+            pairs += int(mask.sum())
+            squares.append(_squares(piece, mask, tokens, first=not seen.any()))
+    if (nearest == tokens).any():
+        row = int((nearest == tokens).int().argmax())
+        raise ValueError(f"pattern: row {row} of {tokens} may look at nothing: {pattern}")
+    return Plan(squares, pairs, sum(each.area for each in squares), nearest)
+
+
+def _pieces(grid: Grid, tokens: int) -> Iterator[tuple[Grid, Tensor]]:
+    """Parts of a grid and their masks, without the columns that nobody in the part may look at."""
+    at_once = max(1, CHUNK // grid.columns.shape[1])
+    for start in range(0, len(grid.rows), at_once):
+        part = slice(start, start + at_once)
+        columns = grid.columns if len(grid.columns) == 1 else grid.columns[part]
+        piece = Grid(grid.rows[part], columns, grid.allows)
+        mask = allowed(piece, tokens)
+        some = mask.any(dim=(1, 2))
+        # squares that look alike go together, with one mask; those at the edges by themselves
+        alike = (mask == mask[-1]).all(dim=(1, 2))
+        for which in (some & alike, some & ~alike):
+            if which.any():
+                columns = piece.columns if len(piece.columns) == 1 else piece.columns[which]
+                yield from _cut(Grid(piece.rows[which], columns, grid.allows), mask[which])
+
+
+def _cut(grid: Grid, mask: Tensor) -> Iterator[tuple[Grid, Tensor]]:
+    """The grid without unseen columns, or its upper and lower half, if they need fewer."""
+    seen = mask.any(dim=(0, 1))
+    grid, mask = Grid(grid.rows, grid.columns[:, seen], grid.allows), mask[:, :, seen]
+    middle = mask.shape[1] // 2
+    if middle >= LEAST_HEIGHT and not _is_causal(mask):
+        halves = slice(None, middle), slice(middle, None)
+        widths = [int(mask[:, half].any(dim=(0, 1)).sum()) for half in halves]
+        if sum(widths) < WORTH_CUTTING * 2 * mask.shape[2]:
+            for half in halves:
+                if mask[:, half].any():
+                    yield from _cut(Grid(grid.rows[:, half], grid.columns, grid.allows), mask[:, half])
+            return
+    yield grid, mask
+
+
+def _squares(grid: Grid, mask: Tensor, tokens: int, *, first: bool) -> Squares:
+    blind = ~mask.any(dim=-1)
+    kind: Tensor | str | None = mask
+    if mask.all():
+        kind = None
+    elif _is_causal(mask):
+        kind = "causal"
+    elif (mask == mask[:1]).all():
+        kind = mask[:1]
+    return Squares(
+        rows=Places.at(grid.rows),
+        columns=Places.at(grid.columns.clamp(0, tokens - 1).expand(len(grid.rows), -1)),
+        mask=kind,
+        blind=blind if blind.any() else None,
+        first=first,
+    )
+
+
+def _is_causal(mask: Tensor) -> bool:
+    return mask.shape[1] == mask.shape[2] and torch.equal(mask, torch.ones_like(mask).tril())
+
+
+# What is computed
+
+
+def attend_sparse(
+    queries: Float[Tensor, "*batch heads tokens d_head"],
+    keys: Float[Tensor, "*batch kv_heads tokens d_head"],
+    values: Float[Tensor, "*batch kv_heads tokens d_value"],
+    pattern: Pattern,
+    *,
+    lengths: Int[Tensor, " batch"] | None = None,
+) -> Float[Tensor, "*batch heads tokens d_value"]:
+    """What `attention.attend` gives with the pattern's mask; only its squares are computed.
+
+    Consecutive heads may share one of fewer `kv_heads`. With `lengths`, nobody looks at what lies
+    beyond a sequence's length, and what is asked from there is answered by zeros. There is a
+    gradient, and no second one.
+
+    >>> from payattention.patterns import causal_window
+    >>> values = torch.arange(4.0).view(1, 4, 1)
+    >>> attend_sparse(torch.zeros_like(values), torch.zeros_like(values), values, causal_window(2))
+    tensor([[[0.0000],
+             [0.5000],
+             [1.5000],
+             [2.5000]]])
+
+    Raises:
+        TypeError: for numbers that are not floating, or of unlike types.
+        ValueError: for shapes that do not fit, `kv_heads` that do not divide `heads`, a row that
+            may look at nothing, and lengths that are not between 1 and `tokens`.
+        RuntimeError: when a second gradient is asked for, by `create_graph`.
+    """
+    group = _expect_heads(queries, keys, values)
+    tokens, d_head = queries.shape[-2:]
+    if lengths is not None:
+        _expect_lengths(lengths, queries, plan(pattern, tokens).nearest)
+    if queries.device.type == "cuda":
+        return _attend_flexibly(queries, keys, values, pattern, lengths)
+    if lengths is None and type(pattern) in (Full, Causal):  # the kernel knows these by itself
+        k, v = (x.repeat_interleave(group, dim=-3) for x in (keys, values))
+        causal = isinstance(pattern, Causal)
+        return scaled_dot_product_attention(queries, k, v, is_causal=causal)
+    q, k, v = queries, keys, values
+    if lengths is not None:
+        q, k, v = _with_lengths(q, k, v, lengths)
+    q = q.unflatten(-3, (-1, group)).reshape(-1, group, tokens, q.shape[-1])
+    k, v = (x.reshape(-1, tokens, x.shape[-1]) for x in (k, v))
+    mixed = _Attend.apply(q, k, v, plan(pattern, tokens), 1 / math.sqrt(d_head))
+    mixed = mixed[..., : values.shape[-1]].reshape(*queries.shape[:-1], values.shape[-1])
+    if lengths is None:
+        return mixed
+    inside = torch.arange(tokens, device=lengths.device) < lengths[:, None]
+    return mixed * inside[:, None, :, None]
+
+
+def _expect_heads(queries: Tensor, keys: Tensor, values: Tensor) -> int:
+    """How many heads share a key; refuses what does not belong together."""
+    for name, x in (("queries", queries), ("keys", keys), ("values", values)):
+        if not x.is_floating_point() or x.dtype != queries.dtype:
+            expected = "a floating type" if x is queries else f"{queries.dtype}, as of queries"
+            raise TypeError(f"{name}: got {x.dtype}; expected {expected}")
+        if x.ndim < 3:
+            raise ValueError(f"{name}: got shape {tuple(x.shape)}; expected heads, tokens, width")
+    heads, kv_heads = queries.shape[-3], keys.shape[-3]
+    if kv_heads < 1 or heads % kv_heads:
+        raise ValueError(f"keys: got {kv_heads} heads; expected a divisor of {heads}, of queries")
+    _expect_pairs(queries[..., ::heads // kv_heads, :, :], keys, values)
+    if keys.shape[-2] != queries.shape[-2]:
+        got, tokens = keys.shape[-2], queries.shape[-2]
+        raise ValueError(f"keys: got {got} tokens; expected {tokens}, as many as of queries")
+    return heads // kv_heads
+
+
+def _expect_lengths(lengths: Tensor, queries: Tensor, nearest: Tensor) -> None:
+    tokens = queries.shape[-2]
+    if queries.ndim != 4 or lengths.shape != queries.shape[:1]:
+        got = f"{tuple(lengths.shape)} for queries {tuple(queries.shape)}"
+        raise ValueError(f"lengths: got shape {got}; expected one for each sequence of a batch")
+    at = torch.arange(tokens)
+    for row, length in enumerate(lengths.tolist()):
+        if not 1 <= length <= tokens:
+            raise ValueError(f"lengths: sequence {row} has {length}; expected 1 to {tokens}")
+        blind = (nearest >= length) & (at < length)
+        if blind.any():
+            first = int(blind.int().argmax())
+            raise ValueError(
+                f"lengths: sequence {row} has {length}, and its row {first} may look at nothing"
+            )
+
+
+def _with_lengths(
+    queries: Tensor, keys: Tensor, values: Tensor, lengths: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """One more number in each query and key, which makes the scores of padding too low to count."""
+    least = -1e4 if queries.dtype == torch.float16 else -1e30
+    outside = torch.arange(keys.shape[-2], device=keys.device) >= lengths[:, None].to(keys.device)
+    hidden = least * outside.to(keys.dtype)[:, None, :, None]
+    return (
+        pad(queries, (0, 1), value=math.sqrt(queries.shape[-1])),
+        torch.cat([keys, hidden.expand(*keys.shape[:-1], 1)], dim=-1),
+        pad(values, (0, 1)),
+    )
+
+
+class _Attend(torch.autograd.Function):
+    """Both passes, square by square; `queries` are (heads, those that share a key, tokens, width).
+
+    A row's softmax over all of its squares is known by one number, the logarithm of its sum.
+    """
+
+    @staticmethod
+    def forward(ctx, queries, keys, values, plan, scale):
+        output = values.new_zeros(*queries.shape[:-1], values.shape[-1])
+        sums = queries.new_full((*queries.shape[:-1], 1), -math.inf, dtype=_wide(queries))
+        kernel = _kernel(queries, values)
+        for each in plan.squares:
+            q, k, v = _rows(queries, each), each.columns.of(keys), each.columns.of(values)
+            mixed, logs = kernel.forward(q, k, v, _hidden(each, queries), scale)
+            _merge(output, sums, each, mixed, logs)
+        ctx.save_for_backward(queries, keys, values, output, sums)
+        ctx.plan, ctx.scale = plan, scale
+        return output
+
+    @staticmethod
+    def backward(ctx, d_output):
+        if torch.is_grad_enabled():
+            raise RuntimeError("attend_sparse: has no second gradient; got create_graph=True")
+        queries, keys, values, output, sums = ctx.saved_tensors
+        kernel = _kernel(queries, values)
+        gradients = [torch.zeros_like(x) for x in (queries, keys, values)]
+        for each in ctx.plan.squares:
+            q, k, v = _rows(queries, each), each.columns.of(keys), each.columns.of(values)
+            given = [_rows(x, each) for x in (d_output, output, sums)]
+            found = kernel.backward(q, k, v, *given, _hidden(each, queries), ctx.scale)
+            for group, d_q in enumerate(found[0].chunk(queries.shape[1], dim=2)):
+                each.rows.add(gradients[0][:, group], d_q)
+            for whole, part in zip(gradients[1:], found[1:], strict=True):
+                each.columns.add(whole, part)
+        return *gradients, None, None
+
+
+def _wide(x: Tensor) -> torch.dtype:
+    return torch.promote_types(x.dtype, torch.float32)
+
+
+def _rows(x: Float[Tensor, "heads group tokens width"], squares: Squares) -> Tensor:
+    """The rows of all heads that share a key, one below the other."""
+    parts = [squares.rows.of(x[:, group]) for group in range(x.shape[1])]
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
+
+
+def _hidden(squares: Squares, queries: Tensor) -> Tensor | str | None:
+    """What hides pairs of these squares, in the form that a kernel adds to the scores."""
+    mask, group = squares.mask, queries.shape[1]
+    if isinstance(mask, str) and group > 1:  # the rows of several heads are no longer one square
+        height = squares.rows.index.shape[1]
+        mask = torch.ones(1, height, height, dtype=torch.bool).tril()
+    if not isinstance(mask, Tensor):
+        return mask
+    zero = torch.zeros(mask.shape, dtype=queries.dtype, device=queries.device)
+    return zero.masked_fill_(~mask.to(queries.device), -math.inf).repeat(1, group, 1)
+
+
+def _merge(output: Tensor, sums: Tensor, squares: Squares, mixed: Tensor, logs: Tensor) -> None:
+    """Add what these squares say to what the rows have heard before."""
+    group = output.shape[1]
+    for one, (mixed_, logs_) in enumerate(
+        zip(mixed.chunk(group, dim=2), logs.chunk(group, dim=2), strict=True)
+    ):
+        so_far, logs_ = sums[:, one], logs_[..., None]
+        if squares.blind is not None:
+            logs_ = logs_.masked_fill(squares.blind[..., None].to(logs_.device), -math.inf)
+        if not squares.first:
+            before = squares.rows.of(so_far)
+            both = torch.logaddexp(before, logs_)
+            finite = both.clamp(min=torch.finfo(both.dtype).min)
+            old = squares.rows.of(output[:, one])
+            mixed_ = old * (before - finite).exp() + mixed_ * (logs_ - finite).exp()
+            logs_ = both
+        squares.rows.put(so_far, logs_)
+        squares.rows.put(output[:, one], mixed_)
+
+
+# Kernels
+
+
+class _Plain:
+    """Squares by three products; the form to read, for devices that have no better one."""
+
+    @staticmethod
+    def scores(q: Tensor, k: Tensor, hidden: Tensor | str | None, scale: float) -> Tensor:
+        scores = scale * (q @ k.mT).to(_wide(q))
+        if isinstance(hidden, str):
+            hidden = torch.full(scores.shape[-2:], -math.inf, device=q.device).triu(1)
+        return scores if hidden is None else scores + hidden
+
+    @classmethod
+    def forward(cls, q, k, v, hidden, scale) -> tuple[Tensor, Tensor]:
+        scores = cls.scores(q, k, hidden, scale)
+        logs = scores.logsumexp(dim=-1)
+        weights = (scores - logs.clamp(min=torch.finfo(logs.dtype).min)[..., None]).exp()
+        return weights.to(v.dtype) @ v, logs
+
+    @classmethod
+    def backward(cls, q, k, v, d_output, output, logs, hidden, scale) -> tuple[Tensor, ...]:
+        weights = (cls.scores(q, k, hidden, scale) - logs).exp()
+        # what a row's scores have in common does not change its softmax
+        common = (d_output * output).sum(dim=-1, keepdim=True)
+        d_scores = (scale * weights * (d_output @ v.mT - common)).to(q.dtype)
+        return d_scores @ k, d_scores.mT @ q, weights.to(v.dtype).mT @ d_output
+
+
+class _Fused:
+    """Squares by the CPU's kernel, which keeps no scores."""
+
+    @staticmethod
+    def how(hidden: Tensor | str | None) -> tuple[bool, Tensor | None]:
+        return isinstance(hidden, str), None if not isinstance(hidden, Tensor) else hidden[None]
+
+    @classmethod
+    def forward(cls, q, k, v, hidden, scale) -> tuple[Tensor, Tensor]:
+        causal, mask = cls.how(hidden)
+        return FUSED(q, k, v, 0.0, causal, attn_mask=mask, scale=scale)
+
+    @classmethod
+    def backward(cls, q, k, v, d_output, output, logs, hidden, scale) -> tuple[Tensor, ...]:
+        causal, mask = cls.how(hidden)
+        given = d_output, q, k, v, output, logs.squeeze(-1)
+        return FUSED_BACKWARD(*given, 0.0, causal, attn_mask=mask, scale=scale)
+
+
+FUSED = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu", None)
+FUSED_BACKWARD = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu_backward", None)
+
+
+def _kernel(queries: Tensor, values: Tensor) -> type[_Plain] | type[_Fused]:
+    """The fused kernel where there is one, and it takes these shapes."""
+    there = FUSED is not None and FUSED_BACKWARD is not None
+    fits = queries.device.type == "cpu" and queries.shape[-1] == values.shape[-1]
+    return _Fused if there and fits else _Plain
+
+
+# On a GPU
+
+
+def _attend_flexibly(
+    queries: Tensor, keys: Tensor, values: Tensor, pattern: Pattern, lengths: Tensor | None
+) -> Tensor:
+    """The same by `flex_attention`, which compiles a kernel for the pattern."""
+    lead = queries.shape[:-3]
+    q, k, v = (x.reshape(-1, *x.shape[-3:]) for x in (queries, keys, values))
+    blocks = _blocks(pattern, q.shape[-2], q.device)
+    if lengths is not None:
+        ends = lengths.to(q.device)
+
+        def allows(batch, head, row, column):
+            return pattern.allows(row, column) & (column < ends[batch])
+
+        blocks = create_block_mask(allows, len(q), None, q.shape[-2], q.shape[-2], device=q.device)
+    gqa = q.shape[1] != k.shape[1]
+    mixed = _compiled()(q, k, v, block_mask=blocks, enable_gqa=gqa)
+    if lengths is not None:
+        inside = torch.arange(q.shape[-2], device=q.device) < ends[:, None]
+        mixed = mixed.where(inside[:, None, :, None], 0)
+    return mixed.reshape(*lead, *mixed.shape[-3:])
+
+
+@lru_cache(maxsize=32)
+def _blocks(pattern: Pattern, tokens: int, device: torch.device):
+    return create_block_mask(
+        lambda batch, head, row, column: pattern.allows(row, column),
+        None,
+        None,
+        tokens,
+        tokens,
+        device=device,
+    )
+
+
+@lru_cache(maxsize=1)
+def _compiled():
+    return torch.compile(flex_attention)
