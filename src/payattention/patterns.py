@@ -16,7 +16,6 @@ blocks.
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 from jaxtyping import Bool, Int
@@ -25,6 +24,7 @@ from torch import Tensor
 TILE = 64
 """Rows that are computed together: enough for a matrix product to be worth it, and few enough that
 a tile at the edge of a pattern wastes little."""
+PRIME = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -259,9 +259,10 @@ class Global(Pattern):
 
 @dataclass(frozen=True)
 class RandomBlocks(Pattern):
-    """A block of `size` tokens may look at `count` blocks of a text of at most `tokens`.
+    """A block of `size` tokens may look at `count` blocks of a text of `tokens`, drawn once for all.
 
-    They are drawn once; with `past`, from the block itself and those before it.
+    With `past`, they are drawn from the block itself and those before it. The same block may be
+    drawn twice.
     """
 
     count: int
@@ -274,31 +275,35 @@ class RandomBlocks(Pattern):
         for name in ("count", "size", "tokens"):
             _whole(name, getattr(self, name))
 
+    def drawn(self, blocks: Int[Tensor, "*blocks"], choice: int) -> Int[Tensor, "*blocks"]:
+        """The block that each of these looks at by its choice of that number.
+
+        Arithmetic of whole numbers, so that a GPU draws the same without a table.
+        """
+        number = blocks.long() * 69_621 + choice * 40_692 + self.seed * 16_807 + 1
+        for _ in range(4):  # squared, so that neighbours do not draw neighbours
+            number = number % PRIME
+            number = (number * number + 48_271) % PRIME
+        among = blocks + 1 if self.past else -(-self.tokens // self.size)
+        return number % among
+
     def allows(self, rows: Tensor, columns: Tensor) -> Tensor:
-        drawn = _drawn(self).to(rows.device)[rows // self.size]
-        return (drawn == (columns // self.size)[..., None]).any(dim=-1)
+        blocks, asked = rows // self.size, columns // self.size
+        found = self.drawn(blocks, 0) == asked
+        for choice in range(1, self.count):
+            found = found | (self.drawn(blocks, choice) == asked)
+        return found
 
     def grids(self, tokens: int) -> Iterator[Grid]:
-        if tokens > self.tokens:
-            raise ValueError(f"tokens: got {tokens}; expected at most the pattern's {self.tokens}")
-        drawn, within = _drawn(self), torch.arange(self.size)
+        within = torch.arange(self.size)
         for starts, height in _tiles(tokens, self.size):
-            at = self.size * drawn[starts // self.size][..., None]
-            columns = (at + within).where(at >= 0, -1).flatten(1)
+            draws = [self.drawn(starts // self.size, choice) for choice in range(self.count)]
+            drawn = torch.stack(draws, dim=1).sort(dim=1).values
+            again = torch.zeros_like(drawn, dtype=torch.bool)
+            again[:, 1:] = drawn[:, 1:] == drawn[:, :-1]
+            columns = self.size * drawn[..., None] + within
+            columns = columns.masked_fill(again[..., None], -1).flatten(1)
             yield Grid(starts[:, None] + torch.arange(height), columns, self)
-
-
-@lru_cache(maxsize=32)
-def _drawn(pattern: RandomBlocks) -> Int[Tensor, "blocks count"]:
-    """The blocks that each block looks at; -1 where there are fewer than asked for."""
-    blocks = -(-pattern.tokens // pattern.size)
-    drawn = torch.full((blocks, pattern.count), -1)
-    generator = torch.Generator().manual_seed(pattern.seed)
-    for block in range(blocks):
-        from_ = block + 1 if pattern.past else blocks
-        choice = torch.randperm(from_, generator=generator)[: pattern.count]
-        drawn[block, : len(choice)] = choice
-    return drawn
 
 
 # Rules made of rules

@@ -99,7 +99,7 @@ class Squares:
 
     rows: Places
     columns: Places
-    mask: Bool[Tensor, "squares height width"] | str | None
+    mask: Bool[Tensor, "squares_or_one height width"] | str | None
     blind: Bool[Tensor, "squares height"] | None
     first: bool
 
