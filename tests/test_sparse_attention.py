@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from test_patterns import ATOMS, patterns
 
 from payattention import sparse_attention
-from payattention.attention import attend, padding_mask
+from payattention.attention import RollingKeysAndValues, attend, padding_mask
+from payattention.generation import generate
 from payattention.patterns import (
     CAUSAL,
     FULL,
@@ -23,7 +24,9 @@ from payattention.patterns import (
     fixed,
     strided,
 )
+from payattention.shape import TransformerShape
 from payattention.sparse_attention import _Plain, attend_sparse, plan
+from payattention.transformer import Decoder
 
 USUAL = {
     "causal": CAUSAL,
@@ -231,3 +234,82 @@ def test_bad_input_is_named(change, error, told):
 def test_all_atoms_can_be_planned():
     for pattern in ATOMS.values():
         assert plan(Window(1) | pattern, 100).pairs == (Window(1) | pattern).pairs(100)
+
+
+# In a model
+
+
+def small(**changed):
+    torch.manual_seed(0)
+    sizes = {"layers": 2, "d_model": 24, "heads": 4, "kv_heads": 2, "d_ff": 32, "vocab": 17}
+    return Decoder(TransformerShape(**sizes, **changed)).double()
+
+
+SEEN = {
+    "window": causal_window(5),
+    "window of one": causal_window(1),
+    "strided": strided(4),
+    "fixed": fixed(4),
+    "blocks": CAUSAL & Blocks(6),
+    "with global tokens": CAUSAL & (Window(4) | Global(2)),
+    "causal": CAUSAL,
+}
+
+
+@pytest.mark.parametrize("positions", ["rotary", "none"])
+@pytest.mark.parametrize("name", SEEN)
+def test_a_model_with_a_pattern_is_the_model_with_its_mask(name, positions):
+    model, pattern = small(positions=positions), SEEN[name]
+    ids = torch.randint(17, (2, 51))
+    want = model(ids, pattern.mask(51))
+    torch.testing.assert_close(model(ids, pattern), want)
+    for block in model.blocks:
+        block.attention.fused = False
+    torch.testing.assert_close(model(ids, pattern), want)
+
+
+def test_penalties_of_distance_join_a_pattern():
+    model, pattern = small(positions="alibi"), causal_window(6)
+    ids = torch.randint(17, (1, 20))
+    torch.testing.assert_close(model(ids, pattern), model(ids, pattern.mask(20)))
+
+
+@pytest.mark.parametrize("name", SEEN)
+def test_what_was_kept_gives_the_same_in_pieces_of_any_size(name):
+    model, pattern = small(), SEEN[name]
+    ids = torch.randint(17, (2, 51))
+    kept = model.room(pattern)
+    cuts = [0, 7, 8, 9, 20, 21, 40, 51]
+    pieces = [
+        model(ids[:, a:b], pattern, kept=kept) for a, b in zip(cuts, cuts[1:], strict=False)
+    ]
+    torch.testing.assert_close(torch.cat(pieces, dim=1), model(ids, pattern.mask(51)))
+
+
+@pytest.mark.parametrize("name", SEEN)
+def test_text_written_with_a_pattern_is_the_same_without_a_cache(name):
+    model, prompts = small(), torch.randint(17, (2, 3))
+    with_it = generate(model, prompts, tokens=40, mask=SEEN[name])
+    assert torch.equal(with_it, generate(model, prompts, tokens=40, mask=SEEN[name], cached=False))
+
+
+def test_behind_a_window_no_more_is_kept_than_twice_its_size():
+    model = small()
+    kept = model.room(causal_window(8))
+    for ids in torch.randint(17, (1, 300)).split([20, *[1] * 280], dim=1):
+        model(ids, causal_window(8), kept=kept)
+    assert all(each.length == 300 for each in kept)
+    assert all(each.keys.shape == (1, 2, 16, 6) for each in kept)
+
+
+def test_of_other_patterns_all_is_kept():
+    assert not any(
+        isinstance(each, RollingKeysAndValues)
+        for pattern in (strided(4), CAUSAL, "causal")
+        for each in small().room(pattern)
+    )
+
+
+def test_a_rolling_size_below_one_is_named():
+    with pytest.raises(ValueError, match="size: got 0"):
+        RollingKeysAndValues(0)

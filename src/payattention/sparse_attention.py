@@ -59,7 +59,8 @@ class Places:
         squares, places = (torch.arange(size) for size in index.shape)
         regular = index[0, 0] + across * squares[:, None] + along * places
         alone = len(index.unique()) == index.numel()
-        known = torch.equal(index, regular) and (alone or across == 0 or across >= along > 0)
+        known = torch.equal(index, regular) and along > 0 and across >= 0
+        known = known and (alone or across == 0 or across >= along)
         return Places(index, (across, along) if known else None, alone)
 
     def of(self, x: Float[Tensor, "heads tokens width"]) -> Float[Tensor, "heads squares places w"]:
