@@ -21,9 +21,11 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-TILE = 64
-"""Rows that are computed together: enough for a matrix product to be worth it, and few enough that
-a tile at the edge of a pattern wastes little."""
+TILE = 32
+"""Rows of a window that are computed together: enough for a matrix product to be worth it, and few
+enough that little is computed beside the window."""
+BAND = 256
+"""Rows that are computed together where what they may look at differs little."""
 PRIME = 2**31 - 1
 
 
@@ -400,7 +402,7 @@ def _tiles(tokens: int, height: int) -> Iterator[tuple[Int[Tensor, " tiles"], in
 
 def _bands(tokens: int, width) -> Iterator[tuple[Tensor, Tensor]]:
     """Rows of some tiles at a time, and the columns up to `width` of their end."""
-    height = 4 * TILE
+    height = BAND
     for start in range(0, tokens, height):
         end = min(start + height, tokens)
         yield torch.arange(start, end)[None], torch.arange(width(end))[None]

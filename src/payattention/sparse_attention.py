@@ -28,8 +28,10 @@ from torch.nn.functional import pad, scaled_dot_product_attention
 from payattention.attention import _expect_pairs
 from payattention.patterns import Causal, Full, Grid, Pattern, allowed
 
-CHUNK = 16_384
-"""Columns of squares that are computed in one call: what bounds the memory."""
+CHUNK = 65_536
+"""Columns of squares that are planned, and computed, in one call."""
+CHUNK_BACK = 16_384
+"""The same for the backward pass, whose gradients of columns bound the memory."""
 LEAST_HEIGHT = 32
 """Rows below which a square is not cut any more to leave columns out."""
 WORTH_CUTTING = 0.8
@@ -62,6 +64,10 @@ class Places:
         known = torch.equal(index, regular) and along > 0 and across >= 0
         known = known and (alone or across == 0 or across >= along)
         return Places(index, (across, along) if known else None, alone)
+
+    def some(self, part: slice) -> "Places":
+        """The places of some of the squares."""
+        return Places(self.index[part], self.steps, self._alone)
 
     def of(self, x: Float[Tensor, "heads tokens width"]) -> Float[Tensor, "heads squares places w"]:
         """What stands there: a view, if the steps are regular."""
@@ -109,6 +115,20 @@ class Squares:
         """Scores that are computed."""
         return self.rows.index.numel() * self.columns.index.shape[1]
 
+    def some(self, columns: int) -> Iterator["Squares"]:
+        """The squares, as many at a time as have so many columns together."""
+        at_once = max(1, columns // self.columns.index.shape[1])
+        for start in range(0, len(self.rows.index), at_once):
+            part = slice(start, start + at_once)
+            shared = not isinstance(self.mask, Tensor) or len(self.mask) == 1
+            yield Squares(
+                self.rows.some(part),
+                self.columns.some(part),
+                self.mask if shared else self.mask[part],
+                None if self.blind is None else self.blind[part],
+                self.first,
+            )
+
 
 class Plan(NamedTuple):
     """What is computed of the square of a text's scores."""
@@ -118,6 +138,8 @@ class Plan(NamedTuple):
     executed: int
     nearest: Int[Tensor, " tokens"]
     """The first column that each row may look at."""
+    written: bool
+    """Whether each row is in one of the squares that are the `first` of their rows."""
 
 
 @lru_cache(maxsize=32)
@@ -147,7 +169,8 @@ def plan(pattern: Pattern, tokens: int) -> Plan:
     if (nearest == tokens).any():
         row = int((nearest == tokens).int().argmax())
         raise ValueError(f"pattern: row {row} of {tokens} may look at nothing: {pattern}")
-    return Plan(squares, pairs, sum(each.area for each in squares), nearest)
+    written = sum(each.rows.index.numel() for each in squares if each.first) == tokens
+    return Plan(squares, pairs, sum(each.area for each in squares), nearest, written)
 
 
 def _pieces(grid: Grid, tokens: int) -> Iterator[tuple[Grid, Tensor]]:
@@ -316,7 +339,9 @@ class _Attend(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, queries, keys, values, plan, scale):
-        output = values.new_zeros(*queries.shape[:-1], values.shape[-1])
+        # where some rows are written last that were not written first, there must be numbers
+        new = values.new_empty if plan.written else values.new_zeros
+        output = new(*queries.shape[:-1], values.shape[-1])
         sums = queries.new_full((*queries.shape[:-1], 1), -math.inf, dtype=_wide(queries))
         kernel = _kernel(queries, values)
         for each in plan.squares:
@@ -334,7 +359,7 @@ class _Attend(torch.autograd.Function):
         queries, keys, values, output, sums = ctx.saved_tensors
         kernel = _kernel(queries, values)
         gradients = [torch.zeros_like(x) for x in (queries, keys, values)]
-        for each in ctx.plan.squares:
+        for each in (some for squares in ctx.plan.squares for some in squares.some(CHUNK_BACK)):
             q, k, v = _rows(queries, each), each.columns.of(keys), each.columns.of(values)
             given = [_rows(x, each) for x in (d_output, output, sums)]
             found = kernel.backward(q, k, v, *given, _hidden(each, queries), ctx.scale)
@@ -364,7 +389,8 @@ def _hidden(squares: Squares, queries: Tensor) -> Tensor | str | None:
     if not isinstance(mask, Tensor):
         return mask
     zero = torch.zeros(mask.shape, dtype=queries.dtype, device=queries.device)
-    return zero.masked_fill_(~mask.to(queries.device), -math.inf).repeat(1, group, 1)
+    hidden = zero.masked_fill_(~mask.to(queries.device), -math.inf)
+    return hidden if group == 1 else hidden.repeat(1, group, 1)
 
 
 def _merge(output: Tensor, sums: Tensor, squares: Squares, mixed: Tensor, logs: Tensor) -> None:
@@ -376,15 +402,18 @@ def _merge(output: Tensor, sums: Tensor, squares: Squares, mixed: Tensor, logs: 
         so_far, logs_ = sums[:, one], logs_[..., None]
         if squares.blind is not None:
             logs_ = logs_.masked_fill(squares.blind[..., None].to(logs_.device), -math.inf)
-        if not squares.first:
-            before = squares.rows.of(so_far)
-            both = torch.logaddexp(before, logs_)
-            finite = both.clamp(min=torch.finfo(both.dtype).min)
-            old = squares.rows.of(output[:, one])
-            mixed_ = old * (before - finite).exp() + mixed_ * (logs_ - finite).exp()
-            logs_ = both
-        squares.rows.put(so_far, logs_)
-        squares.rows.put(output[:, one], mixed_)
+        if squares.first:
+            squares.rows.put(output[:, one], mixed_)
+            squares.rows.put(so_far, logs_)
+            continue
+        before = squares.rows.of(so_far)
+        share = torch.sigmoid(logs_ - before).nan_to_num_(0)  # where a row has heard nothing yet
+        if squares.rows.steps is None:
+            mixed_ = torch.lerp(squares.rows.of(output[:, one]), mixed_, share.to(mixed_.dtype))
+            squares.rows.put(output[:, one], mixed_)
+        else:
+            squares.rows.of(output[:, one]).lerp_(mixed_, share.to(mixed_.dtype))
+        squares.rows.put(so_far, torch.logaddexp(before, logs_))
 
 
 # Kernels
