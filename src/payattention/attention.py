@@ -386,7 +386,8 @@ class MultiHeadAttention(nn.Module):
     """Attention with trained maps to queries, keys, values and output; no biases unless asked for.
 
     `kv_heads` defaults to `heads`, and the width of all heads together, `d_attention`, to
-    `d_model`. `fused` may be set to False, for the readable form.
+    `d_model`. `fused` may be set to False, for the readable form; `mix`, to what mixes the values
+    in place of attention, given queries, keys and values of each head.
     """
 
     def __init__(
@@ -411,6 +412,7 @@ class MultiHeadAttention(nn.Module):
         self.output = nn.Linear(width, d_model, bias=linear_bias)
         self.rotate = rotate
         self.fused = True
+        self.mix: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
 
     def forward(
         self,
@@ -439,6 +441,8 @@ class MultiHeadAttention(nn.Module):
         return self.output(join_heads(self._mixed(q, k, v, mask, bias)))
 
     def _mixed(self, q: Tensor, k: Tensor, v: Tensor, mask: Mask, bias: Tensor | None) -> Tensor:
+        if self.mix is not None:
+            return self.mix(q, *self._shared(k, v))
         if self.fused and isinstance(mask, Pattern) and bias is None:
             from payattention.sparse_attention import attend_sparse  # which builds on this module
 
