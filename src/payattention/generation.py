@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from payattention import data
+from payattention.attention import KeysAndValues
 from payattention.patterns import Pattern
 from payattention.transformer import Decoder
 
@@ -112,6 +113,58 @@ def generate(
         _expect_prompt(model, row, prompt, tokens=tokens, stop=when_full == "stop")
 
     def write(ids: Tensor) -> Tensor:
+        new = stream(
+            model, ids, sampler=sampler, generator=generator, mask=mask, cached=cached
+        )
+        return torch.stack([next(new) for _ in range(tokens)], dim=1)
+
+    if isinstance(prompts, Tensor):
+        return torch.cat([prompts, write(prompts)], dim=1)
+    written: dict[int, Tensor] = {}
+    for length in sorted({len(prompt) for prompt in prompts}):
+        rows = [row for row, prompt in enumerate(prompts) if len(prompt) == length]
+        together = torch.stack([prompts[row] for row in rows])
+        written |= zip(rows, torch.cat([together, write(together)], dim=1), strict=True)
+    return [written[row] for row in range(len(prompts))]
+
+
+def stream(
+    model: Decoder,
+    ids: Int[Tensor, "batch tokens"],
+    *,
+    sampler: Sampler = GREEDY,
+    generator: torch.Generator | None = None,
+    mask: Pattern | Literal["causal"] = "causal",
+    cached: bool = True,
+    kept: list[KeysAndValues] | None = None,
+) -> Iterator[Int[Tensor, " batch"]]:
+    """One more token for each row, again and again without an end, as "slide" does.
+
+    See `generate`, which also checks what it is given. With `kept`, from `model.room`, the text of
+    a model without a `context` goes on behind what was read there.
+    """
+    context = model.shape.context
+    new = read = ids if context is None else ids[:, -context:]
+    while True:
+        with torch.inference_mode():
+            if cached:
+                kept = model.room(mask) if kept is None else kept
+                logits = model.following(new, mask, kept=kept)
+            else:
+                logits = model.following(read, mask)
+            drawn = sampler.draw(logits, generator)
+        drawn = drawn.clone()  # an ordinary tensor, which may be trained on
+        yield drawn
+        new = drawn[:, None]
+        if cached and context is None:  # what comes before is kept, or out of sight
+            continue
+        read = torch.cat([read, new], dim=1)
+        if context is not None and read.shape[1] > context:
+            new = read = read[:, -(context // 2 + 1) :]
+            kept = None
+
+
+def write(ids: Tensor) -> Tensor:
         new = stream(
             model, ids, sampler=sampler, generator=generator, mask=mask, cached=cached
         )
