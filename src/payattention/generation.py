@@ -17,6 +17,7 @@ from torch import Tensor
 
 from payattention import data
 from payattention.attention import KeysAndValues
+from payattention.attention import KeysAndValues
 from payattention.patterns import Pattern
 from payattention.transformer import Decoder
 
