@@ -17,7 +17,6 @@ from torch import Tensor
 
 from payattention import data
 from payattention.attention import KeysAndValues
-from payattention.attention import KeysAndValues
 from payattention.patterns import Pattern
 from payattention.transformer import Decoder
 
@@ -163,58 +162,6 @@ def stream(
         if context is not None and read.shape[1] > context:
             new = read = read[:, -(context // 2 + 1) :]
             kept = None
-
-
-def write(ids: Tensor) -> Tensor:
-        new = stream(
-            model, ids, sampler=sampler, generator=generator, mask=mask, cached=cached
-        )
-        return torch.stack([next(new) for _ in range(tokens)], dim=1)
-
-    if isinstance(prompts, Tensor):
-        return torch.cat([prompts, write(prompts)], dim=1)
-    written: dict[int, Tensor] = {}
-    for length in sorted({len(prompt) for prompt in prompts}):
-        rows = [row for row, prompt in enumerate(prompts) if len(prompt) == length]
-        together = torch.stack([prompts[row] for row in rows])
-        written |= zip(rows, torch.cat([together, write(together)], dim=1), strict=True)
-    return [written[row] for row in range(len(prompts))]
-
-
-def stream(
-    model: Decoder,
-    ids: Int[Tensor, "batch tokens"],
-    *,
-    sampler: Sampler = GREEDY,
-    generator: torch.Generator | None = None,
-    mask: Pattern | Literal["causal"] = "causal",
-    cached: bool = True,
-) -> Iterator[Int[Tensor, " batch"]]:
-    """One more token for each row, again and again without an end, as "slide" does.
-
-    See `generate`, which also checks what it is given.
-    """
-    context = model.shape.context
-    read = ids if context is None else ids[:, -context:]
-    kept = None
-    while True:
-        with torch.inference_mode():
-            if kept is None and cached:
-                kept = model.room(mask)
-                logits = model.following(read, mask, kept=kept)
-            elif cached:
-                logits = model.following(read[:, -1:], mask, kept=kept)
-            else:
-                logits = model.following(read, mask)
-            drawn = sampler.draw(logits, generator)
-        drawn = drawn.clone()  # an ordinary tensor, which may be trained on
-        yield drawn
-        if cached and context is None:  # all that comes before is kept, or out of sight
-            read = drawn[:, None]
-            continue
-        read = torch.cat([read, drawn[:, None]], dim=1)
-        if context is not None and read.shape[1] > context:
-            read, kept = read[:, -(context // 2 + 1) :], None
 
 
 def write(
