@@ -119,6 +119,15 @@ def test_leaving_the_output_out_makes_the_exponent_larger():
     assert tiny_output == pytest.approx(LAW.parameters_exponent, abs=0.03)
 
 
+def test_misses_are_those_of_the_law():
+    runs = runs_of(LAW, noise=0.0)
+    for of_budget in loss_vs_flops.misses(runs, LAW).values():
+        assert list(of_budget) == sorted(of_budget)
+        assert np.allclose(list(of_budget.values()), 0, atol=1e-9)
+    higher = loss_vs_flops.misses(runs, replace(LAW, E=LAW.E / 2))
+    assert all(off > 0 for of_budget in higher.values() for off in of_budget.values())
+
+
 def test_findings_of_the_sweep(runs):
     found = loss_vs_flops.findings(runs)
     assert found["runs"] == str(len(runs)) and found["seeds"] == "3" and found["budgets"] == "5"

@@ -244,6 +244,21 @@ def _sizes_texts_bits(results: Results) -> list[np.ndarray]:
     return [results.column(name).astype(float) for name in ("parameters", "tokens", "bits")]
 
 
+def misses(results: Results, fitted: AdditiveLaw) -> dict[float, dict[int, float]]:
+    """By budget and size, the mean share by which runs end above what the law foretells."""
+    found: dict[float, dict[int, float]] = {}
+    sizes, texts, bits = _sizes_texts_bits(results)
+    off = bits / [fitted.loss(n, d) for n, d in zip(sizes, texts, strict=True)] - 1
+    budgets = results.column("budget")
+    for budget in np.unique(budgets):
+        of_budget = budgets == budget
+        found[float(budget)] = {
+            int(size): float(off[of_budget & (sizes == size)].mean())
+            for size in np.unique(sizes[of_budget])
+        }
+    return found
+
+
 def best_sizes(results: Results) -> dict[float, isoflop.Valley]:
     """The valley of each budget: loss against parameters."""
     return isoflop.valleys(
