@@ -351,7 +351,7 @@ def findings(results: Results) -> dict[str, str]:
         "A": wording.two_digits(fitted.A),
         "B": wording.two_digits(fitted.B),
         "exponent": _bounds(again.interval("valleys")),
-        "difference": _bounds(again.interval("difference")),
+        "difference": _bounds(again.interval("difference"), digits=3),
         "counted_exponent": f"{counted_exponent(fitted, list(valleys), blocks=False):.2f}",
         "blocks_exponent": f"{counted_exponent(fitted, list(valleys), blocks=True):.2f}",
     }
@@ -394,8 +394,8 @@ def _over_rule(results: Results) -> np.ndarray:
     return results.column("flops") / by_rule - 1
 
 
-def _bounds(interval: Interval) -> str:
-    return wording.with_bounds(interval.value, interval.low, interval.high)
+def _bounds(interval: Interval, *, digits: int = 2) -> str:
+    return wording.with_bounds(interval.value, interval.low, interval.high, digits=digits)
 
 
 if __name__ == "__main__":
