@@ -38,6 +38,10 @@ def call(number, what=""):
     return number * number, os.getpid()
 
 
+def threads(name):
+    return os.environ.get(name)
+
+
 class Unreadable:
     def __reduce__(self):
         return int, ("no number",)
@@ -94,6 +98,18 @@ def test_processes_stay_for_the_next_call(module, asked):
     assert os.getpid() not in processes
     assert sorted(map(int, asked.calls())) == list(range(11))
     assert not any(map(alive, processes))
+
+
+def test_libraries_of_a_worker_have_one_thread_and_those_of_this_process_as_before(
+    module, monkeypatch
+):
+    monkeypatch.setenv(engines.THREADS[0], "5")
+    monkeypatch.delenv(engines.THREADS[1], raising=False)
+    calls = {number: (name,) for number, name in enumerate(engines.THREADS)}
+    found = numbered(engines.results(module.threads, calls, workers=2))
+    assert set(found.values()) == {"1"}
+    assert os.environ[engines.THREADS[0]] == "5"
+    assert engines.THREADS[1] not in os.environ
 
 
 @POSIX

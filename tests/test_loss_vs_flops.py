@@ -83,7 +83,7 @@ def test_the_law_is_found_again(runs):
     law = loss_vs_flops.law(runs, starts=5)
     for name in ("E", "alpha", "beta", "parameters_exponent"):
         assert getattr(law, name) == pytest.approx(getattr(LAW, name), rel=0.12), name
-    again = loss_vs_flops.resampled_law(runs, law, repeats=60)
+    again = loss_vs_flops.resampled(runs, law, repeats=60)
     for name in loss_vs_flops.CONSTANTS:
         found = again.interval(name)
         assert found.low < getattr(law, name) < found.high
@@ -97,11 +97,14 @@ def test_valleys_have_their_bottoms_where_the_law_has(runs):
         best = LAW.optimum(budget)
         assert valley.parameters == pytest.approx(best.parameters, rel=0.35)
         assert texts[budget] * valley.parameters * 6 == pytest.approx(budget, rel=0.35)
-    moves = loss_vs_flops.size_exponent(runs, repeats=40)
-    assert moves.interval("valleys").value == pytest.approx(LAW.parameters_exponent, abs=0.06)
-    assert moves.interval("law").value == pytest.approx(LAW.parameters_exponent, abs=0.03)
+    moves = loss_vs_flops.resampled(runs, loss_vs_flops.law(runs, starts=5), repeats=40)
+    valleys, by_law = (moves.value[name] for name in ("valleys", "parameters_exponent"))
+    assert valleys == pytest.approx(LAW.parameters_exponent, abs=0.06)
+    assert by_law == pytest.approx(LAW.parameters_exponent, abs=0.03)
     apart = moves.interval("difference")
-    assert apart.value == moves.interval("valleys").value - moves.interval("law").value
+    assert apart.value == valleys - by_law
+    alone = loss_vs_flops.resampled_valleys(runs, repeats=40)
+    assert (alone.again["valleys"] == moves.again["valleys"]).all()
     assert apart.low < 0 < apart.high
 
 
@@ -114,6 +117,15 @@ def test_leaving_the_output_out_makes_the_exponent_larger():
     huge = [budget * 1e8 for budget in budgets]
     tiny_output = loss_vs_flops.counted_exponent(replace(LAW, A=1e4), huge[:3], blocks=True)
     assert tiny_output == pytest.approx(LAW.parameters_exponent, abs=0.03)
+
+
+def test_misses_are_those_of_the_law():
+    runs = runs_of(LAW, noise=0.0)
+    for of_budget in loss_vs_flops.misses(runs, LAW).values():
+        assert list(of_budget) == sorted(of_budget)
+        assert np.allclose(list(of_budget.values()), 0, atol=1e-9)
+    higher = loss_vs_flops.misses(runs, replace(LAW, E=LAW.E / 2))
+    assert all(off > 0 for of_budget in higher.values() for off in of_budget.values())
 
 
 def test_findings_of_the_sweep(runs):

@@ -335,8 +335,9 @@ def test(*arguments: str) -> None:
     """Run the unit tests, two at a time, with branch coverage; some, alone: test -k gru."""
     ready()
     minilm()
-    coverage = ["-n", "2", "--cov", "--cov-report=term", f"--cov-fail-under={COVERAGE_PERCENT}"]
-    run(VENV_PYTHON, "-m", "pytest", "--ignore=tests/site", *(arguments or coverage))
+    two = ["-n", "2", "--dist=worksteal", "--durations=25"]
+    coverage = ["--cov", "--cov-report=term", f"--cov-fail-under={COVERAGE_PERCENT}"]
+    run(VENV_PYTHON, "-m", "pytest", "--ignore=tests/site", *(arguments or two + coverage))
 
 
 def test_site(*arguments: str) -> None:

@@ -169,7 +169,7 @@ def store(topic: str, runs: list[dict[str, float]]) -> None:
         "each": [round(run["seconds"], 1) for run in runs],
         "peak_bytes": max(peaks, default=None),
         "environment": {
-            "cpu": results._cpu(),
+            "cpu": results.processor(),
             "cores": os.cpu_count(),
             "python": ".".join(map(str, sys.version_info[:3])),
             "torch": torch.__version__,

@@ -19,7 +19,6 @@ from itertools import product
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import minimize
-from scipy.special import logsumexp
 
 from payattention.scaling_laws import AdditiveLaw, Meaning
 
@@ -77,7 +76,8 @@ def huber(difference: np.ndarray, delta: float = DELTA) -> np.ndarray:
     [0.125, 2.5]
     """
     size = np.abs(difference)
-    return np.where(size <= delta, size**2 / 2, delta * (size - delta / 2))
+    near = np.minimum(size, delta)
+    return near * (size - near / 2)
 
 
 def additive(
@@ -188,7 +188,7 @@ def _fit(
     def value(theta: np.ndarray) -> tuple[float, np.ndarray]:
         return _objective(theta, centred, log_loss, floor=floor)
 
-    ranked = sorted(grid, key=lambda theta: value(theta)[0])[:starts]
+    ranked = sorted(grid, key=lambda theta: value(theta)[0])[:starts] if grid[1:] else grid
     ends = sorted(
         (_descend(value, theta, len(inputs), ftol=ROUGH) for theta in ranked),
         key=lambda end: end[0],
@@ -231,10 +231,11 @@ def _objective(
     logs = heights[:, None] - exponents[:, None] * centred
     if floor:
         logs = np.vstack([np.full(centred.shape[1], theta[0]), logs])
-    foretold = logsumexp(logs, axis=0)
-    difference = foretold - log_loss
-    slope = np.clip(difference, -DELTA, DELTA)
-    shares = np.exp(logs - foretold) * slope
+    largest = logs.max(axis=0)
+    powers = np.exp(logs - largest)
+    total = powers.sum(axis=0)
+    difference = largest + np.log(total) - log_loss
+    shares = powers / total * np.clip(difference, -DELTA, DELTA)
     by_height = shares.sum(axis=1)
     by_exponent = -(shares[-terms:] * centred).sum(axis=1)
     return float(huber(difference).sum()), np.concatenate([by_height, by_exponent])

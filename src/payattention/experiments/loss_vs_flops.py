@@ -18,13 +18,12 @@ first: a harder question than the book's metric, which gives a model 65 to 128 c
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -136,7 +135,7 @@ def parameters(size: Size) -> int:
     """Parameters that a token is multiplied with: the blocks' and the output's.
 
     >>> parameters(Size(2, 16))
-    7408
+    7392
     """
     return blocks(size) + len(data.VOCABULARY) * size[1]
 
@@ -244,19 +243,19 @@ def _sizes_texts_bits(results: Results) -> list[np.ndarray]:
     return [results.column(name).astype(float) for name in ("parameters", "tokens", "bits")]
 
 
-def resampled_law(
-    results: Results, fitted: AdditiveLaw, *, repeats: int = resampling.REPEATS
-) -> resampling.Resampled:
-    """The law's constants and exponents on resamples of the runs, as many of each budget."""
-
-    def constants(parameters: ArrayLike, tokens: ArrayLike, bits: ArrayLike) -> dict[str, float]:
-        again = fits.additive(parameters, tokens, bits, near=fitted)
-        return {name: getattr(again, name) for name in CONSTANTS}
-
-    columns = dict(zip(("parameters", "tokens", "bits"), _sizes_texts_bits(results), strict=True))
-    return resampling.bootstrap(
-        constants, columns, strata=results.column("budget"), repeats=repeats
-    )
+def misses(results: Results, fitted: AdditiveLaw) -> dict[float, dict[int, float]]:
+    """By budget and size, the mean share by which runs end above what the law foretells."""
+    found: dict[float, dict[int, float]] = {}
+    sizes, texts, bits = _sizes_texts_bits(results)
+    off = bits / [fitted.loss(n, d) for n, d in zip(sizes, texts, strict=True)] - 1
+    budgets = results.column("budget")
+    for budget in np.unique(budgets):
+        of_budget = budgets == budget
+        found[float(budget)] = {
+            int(size): float(off[of_budget & (sizes == size)].mean())
+            for size in np.unique(sizes[of_budget])
+        }
+    return found
 
 
 def best_sizes(results: Results) -> dict[float, isoflop.Valley]:
@@ -277,23 +276,42 @@ def best_tokens(results: Results) -> dict[float, float]:
     return found
 
 
-def size_exponent(results: Results, *, repeats: int = resampling.REPEATS) -> resampling.Resampled:
-    """a in N ∝ C^a, on the runs and on resamples: of the `valleys`, of the `law`, the `difference`.
+def resampled(
+    results: Results, fitted: AdditiveLaw, *, repeats: int = resampling.REPEATS
+) -> resampling.Resampled:
+    """The law's constants and the exponents, on the runs and on resamples, as many of each budget.
 
-    Seeds of one size and budget are drawn as runs of their own, though they share what is wrong
-    with the law there.
+    a in N ∝ C^a is here thrice: of the `valleys`, of the law as "parameters_exponent", and the
+    `difference`. Seeds of one size and budget are drawn as runs of their own, though they share
+    what is wrong with the law there.
     """
-    fitted = law(results)
 
-    def exponents(budget, parameters, tokens, bits) -> dict[str, float]:
+    def numbers(budget, parameters, tokens, bits) -> dict[str, float]:
         again = fits.additive(parameters, tokens, bits, near=fitted)
         found = isoflop.exponent(isoflop.valleys(budget, parameters, bits))
-        by_law = again.parameters_exponent
-        return {"valleys": found, "law": by_law, "difference": found - by_law}
+        constants = {name: getattr(again, name) for name in CONSTANTS}
+        return constants | {"valleys": found, "difference": found - again.parameters_exponent}
 
+    return _drawn_again(numbers, results, repeats)
+
+
+def resampled_valleys(
+    results: Results, *, repeats: int = resampling.REPEATS
+) -> resampling.Resampled:
+    """a in N ∝ C^a of the `valleys` alone, on the runs and on the same resamples."""
+
+    def numbers(budget, parameters, tokens, bits) -> dict[str, float]:
+        return {"valleys": isoflop.exponent(isoflop.valleys(budget, parameters, bits))}
+
+    return _drawn_again(numbers, results, repeats)
+
+
+def _drawn_again(
+    numbers: Callable[..., dict[str, float]], results: Results, repeats: int
+) -> resampling.Resampled:
     names = ("budget", "parameters", "tokens", "bits")
     columns = {name: results.column(name).astype(float) for name in names}
-    return resampling.bootstrap(exponents, columns, strata=columns["budget"], repeats=repeats)
+    return resampling.bootstrap(numbers, columns, strata=columns["budget"], repeats=repeats)
 
 
 def counted_exponent(fitted: AdditiveLaw, budgets: Sequence[float], *, blocks: bool) -> float:
@@ -317,8 +335,7 @@ def counted_exponent(fitted: AdditiveLaw, budgets: Sequence[float], *, blocks: b
 def findings(results: Results) -> dict[str, str]:
     """What the text says: the law with intervals, the valleys, what it costs to get better."""
     fitted = law(results)
-    constants = resampled_law(results, fitted)
-    valleys, texts, moves = best_sizes(results), best_tokens(results), size_exponent(results)
+    valleys, texts, again = best_sizes(results), best_tokens(results), resampled(results, fitted)
     foretold = [fitted.loss(n, d) for n, d, _ in zip(*_sizes_texts_bits(results), strict=True)]
     off = np.abs(np.log(results.column("bits") / foretold))
     found = {
@@ -333,8 +350,8 @@ def findings(results: Results) -> dict[str, str]:
         "halving": wording.two_digits(fitted.flops_factor()),
         "A": wording.two_digits(fitted.A),
         "B": wording.two_digits(fitted.B),
-        "exponent": _bounds(moves.interval("valleys")),
-        "difference": _bounds(moves.interval("difference")),
+        "exponent": _bounds(again.interval("valleys")),
+        "difference": _bounds(again.interval("difference"), digits=3),
         "counted_exponent": f"{counted_exponent(fitted, list(valleys), blocks=False):.2f}",
         "blocks_exponent": f"{counted_exponent(fitted, list(valleys), blocks=True):.2f}",
     }
@@ -351,8 +368,8 @@ def findings(results: Results) -> dict[str, str]:
         "least_over_rule": wording.percent(_over_rule(results).min()),
         "most_over_rule": wording.percent(_over_rule(results).max()),
     }
-    found |= {name: _bounds(constants.interval(name)) for name in CONSTANTS}
-    halving = [0.5 ** (-1 / g) for g in constants.again["loss_exponent"]]
+    found |= {name: _bounds(again.interval(name)) for name in CONSTANTS}
+    halving = [0.5 ** (-1 / g) for g in again.again["loss_exponent"]]
     found["halving_least"], found["halving_most"] = (
         wording.two_digits(bound) for bound in np.quantile(halving, (0.025, 0.975))
     )
@@ -377,8 +394,8 @@ def _over_rule(results: Results) -> np.ndarray:
     return results.column("flops") / by_rule - 1
 
 
-def _bounds(interval: Interval) -> str:
-    return wording.with_bounds(interval.value, interval.low, interval.high)
+def _bounds(interval: Interval, *, digits: int = 2) -> str:
+    return wording.with_bounds(interval.value, interval.low, interval.high, digits=digits)
 
 
 if __name__ == "__main__":

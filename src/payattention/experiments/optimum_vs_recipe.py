@@ -78,7 +78,8 @@ def exponents(
         for name in dict.fromkeys(results.column("recipe").tolist())
     }
     return {
-        name: loss_vs_flops.size_exponent(table, repeats=repeats) for name, table in tables.items()
+        name: loss_vs_flops.resampled_valleys(table, repeats=repeats)
+        for name, table in tables.items()
     }
 
 

@@ -288,6 +288,11 @@ def _by_width(results: Results) -> dict[str, str]:
                 found[f"{key}_bounds"] = wording.percent_with_bounds(
                     row["mean"], max(0.0, row["low"]), min(1.0, row["high"]), digits=digits
                 )
+    for width in dict.fromkeys(runs.column("d_model").tolist()):
+        shares = runs.where(d_model=width).column("answers")
+        for end, share in (("least", shares.min()), ("most", shares.max())):
+            digits = 1 if share < 0.1 else 0
+            found[f"w{width}_{end}"] = wording.percent(float(share), digits=digits)
     for name in ("wrong", "bits"):
         for row in runs.summary(name, by="d_model"):
             found[f"w{row['d_model']}_{name}"] = f"{row['mean']:.2f}"

@@ -45,8 +45,8 @@ LIVE = replace(FULL, sizes=FULL.sizes[:2], repeats=3, threads=1)
 
 
 def points(config: Config) -> list[Record]:
-    """One point: all models take their turn in the same rounds."""
-    return [{"sizes": len(config.sizes)}]
+    """The smallest model alone, to be measured again by a test; then all, in the same rounds."""
+    return [{"sizes": 1}, {"sizes": len(config.sizes)}]
 
 
 def shape(config: Config, name: str) -> TransformerShape:
@@ -63,15 +63,14 @@ def shape(config: Config, name: str) -> TransformerShape:
 
 
 def measure(config: Config, point: Record) -> list[Record]:
-    """Seconds of a step of each model in each repeat."""
+    """Seconds of a step of each of the first models in each repeat."""
+    names = [name for name, *_ in config.sizes[: point["sizes"]]]
     torch.manual_seed(0)
     draw = data.language_batches(batch=config.batch, context=trained.GPT_SHAPE.context)
     ids, following = draw(torch.Generator().manual_seed(0))
     ids = torch.cat([ids, following[:, -1:]], dim=1)
     with clock.threads(config.threads):
-        steps = {
-            name: training_step(Decoder(shape(config, name)), ids) for name, *_ in config.sizes
-        }
+        steps = {name: training_step(Decoder(shape(config, name)), ids) for name in names}
         times = clock.compare(steps, repeats=config.repeats, warmup=2)
     found = []
     for name, all_seconds in times.items():
@@ -98,6 +97,7 @@ def run(config: Config) -> list[Record]:
 def findings(results: Results) -> dict[str, str]:
     """What the text says: sizes, times, ratios of each size to the one before, whole trainings."""
     found = {"repeats": str(FULL.repeats), "tokens_a_parameter": str(TOKENS_A_PARAMETER)}
+    results = results.where(sizes=int(results.column("sizes").max()))
     before: list[Record] = []
     for name, *_ in FULL.sizes:
         rows = results.where(size=name).records()
