@@ -44,6 +44,11 @@ from payattention.experiments import (
     time_vs_parameters,
     time_vs_size,
     time_vs_tokens,
+    loss_vs_pattern,
+    recall_vs_pattern,
+    time_vs_pattern,
+    time_vs_written,
+    window_vs_peers,
     time_vs_width,
 )
 from payattention.pronunciation import Speller, without_stress
@@ -237,6 +242,40 @@ TINY = {
     ),
     time_vs_size: replace(
         time_vs_size.FULL, sizes=((1, 8), (1, 16), (1, 32)), runs=SMALL_RUNS, repeats=2
+    ),
+    loss_vs_pattern: replace(
+        loss_vs_pattern.FULL,
+        tokens=20,
+        size=4,
+        layers=1,
+        d_model=8,
+        heads=2,
+        steps=2,
+        cheap_steps=1,
+        batch_tokens=40,
+        tests=3,
+        seeds=2,
+    ),
+    recall_vs_pattern: replace(
+        recall_vs_pattern.FULL,
+        gaps=(2, 5),
+        tokens=12,
+        size=3,
+        layers=1,
+        d_model=8,
+        steps=3,
+        batch=2,
+        tests=5,
+        seeds=2,
+    ),
+    time_vs_pattern: replace(
+        time_vs_pattern.FULL, tokens=(20, 40), size=4, summaries=1, globals_=1, repeats=2, threads=1
+    ),
+    time_vs_written: replace(
+        time_vs_written.FULL, layers=1, d_model=8, heads=2, window=3, stretch=4, stretches=3
+    ),
+    window_vs_peers: replace(
+        window_vs_peers.FULL, tokens=(20,), window=4, heads=1, d_head=4, repeats=2, threads=1
     ),
     time_vs_width: replace(time_vs_width.FULL, widths=(64, 128), tokens=(2, 4, 8), repeats=2),
     time_vs_tokens: replace(
