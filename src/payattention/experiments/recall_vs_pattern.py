@@ -36,7 +36,7 @@ class Config:
         "fixed",
         "both ways",
         "global",
-        "linear",
+        "no softmax",
     )
     gaps: tuple[int, ...] = (8, 24, 56, 120, 240)
     tokens: int = 256
@@ -63,7 +63,7 @@ def pattern(config: Config, way: str) -> Pattern:
         "fixed": fixed(config.size),
         "both ways": Window(config.size),
         "global": Window(config.size) | Global(1),
-        "linear": CAUSAL,
+        "no softmax": CAUSAL,
     }[way]
 
 
@@ -91,7 +91,7 @@ def build(config: Config, way: str, seed: int) -> Decoder:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = Decoder(shape)
-    return linear_attention.use(model) if way == "linear" else model
+    return linear_attention.use(model) if way == "no softmax" else model
 
 
 def texts(
