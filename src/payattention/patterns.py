@@ -24,6 +24,8 @@ from torch import Tensor
 TILE = 32
 """Rows of a window that are computed together: enough for a matrix product to be worth it, and few
 enough that little is computed beside the window."""
+MARGIN = 15
+"""Columns in front of a window that may be computed with it, where a round number is faster."""
 BAND = 256
 """Rows that are computed together where what they may look at differs little."""
 PRIME = 2**31 - 1
@@ -168,11 +170,11 @@ class Window(Pattern):
 
     def grids(self, tokens: int) -> Iterator[Grid]:
         height = min(TILE, max(16, self.size // 4))
-        beside = torch.arange(1 - self.size, height + self.size - 1)
         for starts, height_ in _tiles(tokens, height):
             rows = starts[:, None] + torch.arange(height_)
-            columns = starts[:, None] + beside[: height_ + 2 * (self.size - 1)]
-            yield Grid(rows, columns, self)
+            # some columns more than needed, of which as many are taken as suit a kernel
+            beside = torch.arange(1 - self.size - MARGIN, height_ + self.size - 1)
+            yield Grid(rows, starts[:, None] + beside, self)
 
 
 @dataclass(frozen=True)

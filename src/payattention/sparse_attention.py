@@ -32,6 +32,8 @@ CHUNK = 65_536
 """Columns of squares that are planned, and computed, in one call."""
 CHUNK_BACK = 16_384
 """The same for the backward pass, whose gradients of columns bound the memory."""
+VECTOR = 16
+"""Numbers that a processor multiplies at once; widths are rounded up to them where that is free."""
 LEAST_HEIGHT = 32
 """Rows below which a square is not cut any more to leave columns out."""
 WORTH_CUTTING = 0.8
@@ -192,7 +194,7 @@ def _pieces(grid: Grid, tokens: int) -> Iterator[tuple[Grid, Tensor]]:
 
 def _cut(grid: Grid, mask: Tensor) -> Iterator[tuple[Grid, Tensor]]:
     """The grid without unseen columns, or its upper and lower half, if they need fewer."""
-    seen = mask.any(dim=(0, 1))
+    seen = _rounded(mask.any(dim=(0, 1)), grid.columns)
     grid, mask = Grid(grid.rows, grid.columns[:, seen], grid.allows), mask[:, :, seen]
     middle = mask.shape[1] // 2
     if middle >= LEAST_HEIGHT and not _is_causal(mask):
@@ -204,6 +206,17 @@ def _cut(grid: Grid, mask: Tensor) -> Iterator[tuple[Grid, Tensor]]:
                     yield from _cut(Grid(grid.rows[:, half], grid.columns, grid.allows), mask[:, half])
             return
     yield grid, mask
+
+
+def _rounded(seen: Tensor, columns: Tensor) -> Tensor:
+    """The columns that are seen, and some in front of them, for a width that suits the kernel."""
+    first, count = int(seen.int().argmax()), int(seen.sum())
+    more = -count % VECTOR
+    together = bool(seen[first : first + count].all())
+    if together and more <= first and bool((columns[:, first - more] >= 0).all()):
+        seen = seen.clone()
+        seen[first - more : first] = True
+    return seen
 
 
 def _squares(grid: Grid, mask: Tensor, tokens: int, *, first: bool) -> Squares:
@@ -341,7 +354,9 @@ class _Attend(torch.autograd.Function):
     def forward(ctx, queries, keys, values, plan, scale):
         # where some rows are written last that were not written first, there must be numbers
         new = values.new_empty if plan.written else values.new_zeros
-        output = new(*queries.shape[:-1], values.shape[-1])
+        heads, group, tokens = queries.shape[:-1]
+        # token by token in memory, as the kernel leaves it, and as heads are joined again
+        output = new(tokens, heads, group, values.shape[-1]).permute(1, 2, 0, 3)
         sums = queries.new_full((*queries.shape[:-1], 1), -math.inf, dtype=_wide(queries))
         kernel = _kernel(queries, values)
         for each in plan.squares:
@@ -450,18 +465,23 @@ class _Fused:
 
     @staticmethod
     def how(hidden: Tensor | str | None) -> tuple[bool, Tensor | None]:
-        return isinstance(hidden, str), None if not isinstance(hidden, Tensor) else hidden[None]
+        mask = hidden[:, None] if isinstance(hidden, Tensor) else None
+        return isinstance(hidden, str), mask
 
     @classmethod
     def forward(cls, q, k, v, hidden, scale) -> tuple[Tensor, Tensor]:
         causal, mask = cls.how(hidden)
-        return FUSED(q, k, v, 0.0, causal, attn_mask=mask, scale=scale)
+        # squares first: the kernel then writes the rows of one square side by side
+        q, k, v = (x.transpose(0, 1) for x in (q, k, v))
+        mixed, logs = FUSED(q, k, v, 0.0, causal, attn_mask=mask, scale=scale)
+        return mixed.transpose(0, 1), logs.transpose(0, 1)
 
     @classmethod
     def backward(cls, q, k, v, d_output, output, logs, hidden, scale) -> tuple[Tensor, ...]:
         causal, mask = cls.how(hidden)
-        given = d_output, q, k, v, output, logs.squeeze(-1)
-        return FUSED_BACKWARD(*given, 0.0, causal, attn_mask=mask, scale=scale)
+        given = (x.transpose(0, 1) for x in (d_output, q, k, v, output, logs.squeeze(-1)))
+        found = FUSED_BACKWARD(*given, 0.0, causal, attn_mask=mask, scale=scale)
+        return tuple(x.transpose(0, 1) for x in found)
 
 
 FUSED = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu", None)
