@@ -34,10 +34,11 @@ const TEXT = {
   layers: "Layers:",
   layer: "1 layer",
   severalLayers: "{layers} layers",
-  heard: "In {layers} token {token} hears from {whom} tokens{end}.",
-  all: "all {possible}",
-  none: "none of the {possible}",
-  some: "{many} of the {possible}",
+  heard: "In {layers} token {token} hears from {whom}.",
+  nobody: "nobody",
+  onlyItself: "itself",
+  all: "all {possible} tokens{end}",
+  some: "{many} of the {possible} tokens{end}",
   itself: " up to itself",
   takes: "For all of them it takes {most} layers.",
   noMore: "More layers bring no more.",
@@ -117,11 +118,11 @@ export function sentence(mask, { token, layers, back }, text = TEXT) {
   const ever = heardBy(mask, token - 1, mask.length);
   const most = ever.filter(Boolean).length;
   const possible = back ? token : mask.length;
+  const whom = many === 0 ? text.nobody : many < possible ? text.some : possible === 1 ? text.onlyItself : text.all;
   const said = [
     say(text.heard, {
       layers: layers === 1 ? text.layer : say(text.severalLayers, { layers }), token,
-      whom: say(many === possible ? text.all : many ? text.some : text.none, { many, possible }),
-      end: possible < mask.length ? text.itself : "",
+      whom: say(whom, { many, possible, end: possible < mask.length ? text.itself : "" }),
     }),
   ];
   if (many < possible && most === possible) said.push(say(text.takes, { most: Math.max(...ever) }));
@@ -213,8 +214,9 @@ function strip(mask, { token, layers }, { cell, text }) {
 let figures = 0; // on this page: the first one has the address
 
 /** Cells for a screen reader and a keyboard, above the drawing: a grid whose focus is one of them. */
-function cellsOf(tokens, text, figure) {
-  const id = (i, j) => `explorable-pair-${figure}-${i}-${j}`;
+function cellsOf(tokens, text) {
+  const own = Math.random().toString(36).slice(2); // two figures of a notebook know nothing of each other
+  const id = (i, j) => `explorable-pair-${own}-${i}-${j}`;
   const name = say(text.square, { tokens });
   const node = element("div", {
     class: "explorable-cells", role: "grid", tabindex: 0, "aria-label": name, "aria-multiselectable": "true",
@@ -318,8 +320,7 @@ function render({ model, el }) {
   const known = Object.fromEntries(["ranges", "times", "tokens"].map((name) => [name, model.get(name)]));
   const read = () => Object.fromEntries(CHOSEN.map((name) => [name, model.get(name)]));
   const opened = read();
-  const figure = ++figures;
-  const addressed = !model.send && figure === 1; // a notebook's address is not ours
+  const addressed = !model.send && ++figures === 1; // a notebook's address is not ours
   let chosen = { ...opened };
   let [width, timer, busy, mask, value, note] = [0, 0, false, null, true, ""];
   let [cursor, keyed] = [[chosen.token - 1, chosen.token - 1], false];
@@ -329,7 +330,7 @@ function render({ model, el }) {
     show({ ...chosen, ...changes, ...(drawnBefore ? { own: packed(mask) } : {}) });
   });
   const said = spoken();
-  const cells = cellsOf(known.tokens, text, figure);
+  const cells = cellsOf(known.tokens, text);
   const [picture, below] = [element("div", {}), element("div", {})];
   const canvas = element("div", { class: "explorable-canvas explorable-drawing" }, picture, cells.node, below);
   const [counted, long, clock] = [element("div", {}), element("div", {}), element("p", { class: "explorable-note" })];

@@ -8,7 +8,6 @@ real length, where the same rule has a size of its own. The rules are those of
 from statistics import mean
 from typing import Any
 
-import torch
 import traitlets
 from jaxtyping import Bool
 from torch import Tensor
@@ -16,19 +15,11 @@ from torch import Tensor
 from payattention import patterns
 from payattention.cost.arguments import one_of, whole
 from payattention.explorables.explorable import Explorable
+from payattention.explorables.patterning import RULES, heard_by, rule_of, unpacked
 from payattention.explorables.picture import mask_and_strip
 from payattention.explorables.quantities import amount, counted, percent, rounded
 from payattention.records import Results
 
-RULES = {
-    "dense": "dense attention",
-    "window": "a window of {size}",
-    "strided": "a stride of {size}",
-    "fixed": "blocks of {size}, with {count} of each open to all",
-    "global": "a window of {size}, with {count} open to all",
-    "random": "blocks of {size}, with {count} drawn for each",
-}
-"""What is chosen, in words; "own" is what the reader draws."""
 RANGES = {
     "tokens": (24, 32),
     "size": (1, 16),
@@ -40,68 +31,6 @@ RANGES = {
 }
 """Least and most of each number."""
 COLUMNS = ("way", "tokens", "seconds")
-
-
-def rule_of(
-    preset: str, tokens: int, *, size: int, count: int = 1, back: bool = True, seed: int = 0
-) -> patterns.Pattern:
-    """The pattern of that name, for a text of so many tokens, which only "random" has to know.
-
-    >>> rule_of("strided", 7, size=3).mask(7)[-1].int().tolist()
-    [1, 0, 0, 1, 1, 1, 1]
-
-    Raises:
-        ValueError: for a name that is none of `RULES`.
-    """
-    one_of("preset", preset, RULES)
-    rules = {
-        "dense": lambda: patterns.FULL,
-        "window": lambda: patterns.Window(size),
-        "strided": lambda: patterns.Window(size) | patterns.Strided(size),
-        "fixed": lambda: patterns.Blocks(size) | patterns.Summaries(size, min(count, size)),
-        "global": lambda: patterns.Window(size) | patterns.Global(count),
-        "random": lambda: patterns.Blocks(size)
-        | patterns.RandomBlocks(count, size, tokens, past=back, seed=seed),
-    }
-    rule = rules[preset]()
-    if not back:
-        return rule
-    return patterns.CAUSAL if preset == "dense" else patterns.CAUSAL & rule
-
-
-def heard_by(mask: Bool[Tensor, "tokens tokens"], asked: int, *, layers: int) -> list[int]:
-    """For each token, in how many layers news of it gets to the row `asked`; 0 where they do not.
-
-    >>> heard_by(patterns.causal_window(2).mask(4), 3, layers=2)
-    [0, 2, 1, 1]
-    """
-    found = torch.zeros(len(mask), dtype=torch.long)
-    rows = torch.arange(len(mask)) == asked
-    for layer in range(1, layers + 1):
-        rows = mask[rows].any(dim=0)
-        found[rows & (found == 0)] = layer
-    return found.tolist()
-
-
-def packed(mask: Bool[Tensor, "tokens tokens"]) -> str:
-    """The mask as hexadecimal digits, four squares each, row after row.
-
-    >>> packed(patterns.CAUSAL.mask(4))
-    '8cef'
-    """
-    bits = "".join(str(int(bit)) for bit in mask.flatten())
-    digits = -(-len(bits) // 4)
-    return f"{int(bits.ljust(4 * digits, '0'), 2):0{digits}x}"
-
-
-def unpacked(own: str, tokens: int) -> Bool[Tensor, "tokens tokens"]:
-    """The mask that was packed; nothing is drawn in an empty text.
-
-    >>> unpacked("8cef", 4).equal(patterns.CAUSAL.mask(4))
-    True
-    """
-    bits = f"{int(own or '0', 16):0{4 * len(own)}b}".ljust(tokens**2, "0")[: tokens**2]
-    return torch.tensor([bit == "1" for bit in bits]).view(tokens, tokens)
 
 
 class Pattern(Explorable):
@@ -194,9 +123,8 @@ class Pattern(Explorable):
             who = f"{who.capitalize()} looks" if one else f"{len(blind)} tokens, {who} first, look"
             said.append(f"{who} at nothing: attention has no answer there.")
         pairs, dense = int(self.mask().sum()), _dense(self.tokens, back=self.back)
-        said.append(
-            f"This square of {self.tokens} tokens: {pairs} of {dense} pairs, {percent(pairs / dense)}."
-        )
+        share = percent(pairs / dense)
+        said.append(f"This square of {self.tokens} tokens: {pairs} of {dense} pairs, {share}.")
         return [*said, *self._of_length()]
 
     def _of_news(self) -> str:
@@ -206,8 +134,10 @@ class Pattern(Explorable):
         many, most = (sum(one > 0 for one in found) for found in (heard, ever))
         possible = self.token if self.back else self.tokens
         end = " up to itself" if possible < self.tokens else ""
-        whom = f"all {possible}" if many == possible else f"{many or 'none'} of the {possible}"
-        said = f"In {counted(layers, 'layer')} token {self.token} hears from {whom} tokens{end}."
+        share = f"all {possible}" if many == possible else f"{many} of the {possible}"
+        whom = "itself" if possible == 1 else f"{share} tokens{end}"
+        whom = whom if many else "nobody"
+        said = f"In {counted(layers, 'layer')} token {self.token} hears from {whom}."
         if many == possible:
             return said
         if most == possible:
@@ -222,7 +152,8 @@ class Pattern(Explorable):
         pairs = dense if plain else self.rule(tokens, self.long_size).pairs(tokens)
         count = min(self.count, self.long_size) if self.preset == "fixed" else self.count
         name = RULES[self.preset].format(size=self.long_size, count=count)
-        said = f"Over {tokens:,} tokens, {name}: {pairs:,} pairs, {percent(pairs / dense)} of dense."
+        share = percent(pairs / dense)
+        said = f"Over {tokens:,} tokens, {name}: {pairs:,} pairs, {share} of dense."
         return [said] if plain else [said, self._of_clock()]
 
     def _of_clock(self) -> str:
