@@ -4,8 +4,10 @@ import math
 import re
 from pathlib import Path
 
+import nbformat
 import pytest
 import torch
+from lab import DEADLINE_SECONDS, jupyter_lab, run_first_cell
 
 from extensions import palette_css
 from extensions.security_policy import guard
@@ -366,6 +368,28 @@ def test_axe_finds_no_violation(opened, serve, folder, theme, width):
         page.evaluate(AXE.read_text(encoding="utf8"))
         found = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")["violations"]
     assert [f"{rule['id']}: {rule['nodes'][0]['html'][:200]}" for rule in found] == []
+
+
+def test_in_a_notebook_the_keys_are_the_figures_own(visit, tmp_path):
+    """JupyterLab has commands of its own for the arrow keys."""
+    pytest.importorskip("jupyterlab")
+    cell = "from payattention.explorables import Pattern\n\nPattern()"
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)])
+    notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3"}
+    nbformat.write(notebook, tmp_path / "pattern.ipynb")
+    with jupyter_lab(tmp_path) as address:
+        page, _ = visit(f"{address}/lab/tree/pattern.ipynb?reset", awake=False)
+        page.set_default_timeout(DEADLINE_SECONDS * 1000)
+        run_first_cell(page)
+        page.mouse.click(*place(page, 24, 2))
+        for key in ("ArrowUp", "ArrowRight", "Space"):
+            page.keyboard.press(key)
+        mask = Pattern().mask()
+        mask[23, 1] = mask[22, 2] = True
+        assert seen(page) == packed(mask)
+        page.get_by_role("slider", name=re.compile("^Layers")).focus()
+        page.keyboard.press("ArrowRight")
+        assert finding(page).startswith("In 3 layers")
 
 
 def test_it_lives_in_its_chapter(visit, site, address):

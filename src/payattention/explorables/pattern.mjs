@@ -203,7 +203,7 @@ function strip(mask, { token, layers }, { cell, text }) {
   const svg = drawn("svg", { width: LEFT + cell * mask.length + 4, height: 44, role: "img" });
   svg.setAttribute("aria-label", say(text.stripPlot, { token, layers: heard.map((one) => one || "–").join(" ") }));
   heard.forEach((one, j) => {
-    const ink = one ? { fill: colour("attention"), "fill-opacity": 0.6 / one + 0.1 } : { fill: colour("grid"), "fill-opacity": 0.55 };
+    const ink = one ? { fill: colour("attention"), "fill-opacity": 0.42 / one + 0.1 } : { fill: colour("grid"), "fill-opacity": 0.55 };
     svg.append(drawn("rect", { x: LEFT + cell * j + 0.5, y: 4, width: cell - 1, height: 18, ...ink }));
     if (one) svg.append(label(one, LEFT + cell * (j + 0.5), 17, { ...middle, fill: colour("ink") }));
   });

@@ -74,11 +74,10 @@ const ROWS = {
   },
   global: ({ count, back }, { i, first, last, tokens }) =>
     i < count ? (back ? i + 1 : tokens) : last - first + 1 + Math.min(count, first),
-  random: (setting, { i, tokens }) => {
-    const { size, back } = setting;
+  random: ({ size, back }, { i, tokens, blocks }) => {
     const own = blockOf(i, size);
     const wide = (block) => (back && block === own ? (i % size) + 1 : Math.min(size, tokens - block * size));
-    return [...blocksSeen(setting, own, tokens)].reduce((sum, block) => sum + wide(block), 0);
+    return [...blocks].reduce((sum, block) => sum + wide(block), 0);
   },
 };
 
@@ -87,10 +86,11 @@ export function pairsOf(chosen, tokens) {
   const setting = settled(chosen);
   const { preset, back } = setting;
   const reach = preset === "dense" ? tokens : setting.size;
-  let sum = 0;
+  let [sum, blocks] = [0, null];
   for (let i = 0; i < tokens; i++) {
+    if (preset === "random" && i % setting.size === 0) blocks = blocksSeen(setting, i / setting.size, tokens);
     const [first, last] = [Math.max(0, i - reach + 1), back ? i : Math.min(tokens - 1, i + reach - 1)];
-    sum += ROWS[preset](setting, { i, first, last, tokens });
+    sum += ROWS[preset](setting, { i, first, last, tokens, blocks });
   }
   return sum;
 }
