@@ -19,6 +19,7 @@ from payattention.explorables import (
     Crowding,
     Fading,
     Fleet,
+    Pattern,
     Softmax,
     Writer,
     bundle,
@@ -44,6 +45,7 @@ FIGURES = {
     "bill": Bill,
     "fleet": Fleet,
     "budget": Budget,
+    "pattern": Pattern,
 }
 GUESSED = ("fading", "crowding", "softmax")  # that ask before they show
 MARK = {  # what each draws in its idea's colour, once there is something to see
@@ -55,6 +57,7 @@ MARK = {  # what each draws in its idea's colour, once there is something to see
     "bill": '.explorable-canvas path[stroke="var(--explorable-attention)"]',
     "fleet": '.explorable-canvas path[stroke="var(--explorable-money)"]',
     "budget": '.explorable-canvas path[stroke="var(--explorable-money)"]',
+    "pattern": '.explorable-canvas path[stroke="var(--explorable-attention)"]',
 }
 
 

@@ -21,7 +21,7 @@ import re
 from importlib import resources
 from importlib.resources.abc import Traversable
 
-SHARED = ("figure", "decoder", "quantities", "cost", "laws")
+SHARED = ("figure", "decoder", "quantities", "cost", "laws", "rules")
 PART_BYTES = 240_000  # a multiple of 3, so that no base 64 ends in padding but the last
 
 _IMPORT = re.compile(rf'^import \{{[^}}]*\}} from "\./({"|".join(SHARED)})\.mjs";\n', re.MULTILINE)

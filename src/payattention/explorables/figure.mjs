@@ -51,7 +51,13 @@ export const setting = (model) => (key, value) => {
 export function body(model, ...nodes) {
   const title = model.get("title");
   const head = element("p", { class: "explorable-title" }, title);
-  return element("div", { class: "explorable-body", role: "group", "aria-label": title }, head, ...nodes);
+  const whole = element("div", { class: "explorable-body", role: "group", "aria-label": title }, head, ...nodes);
+  whole.addEventListener("keydown", (event) => {
+    // what moves a control here is no shortcut of the notebook around it: JupyterLab takes the arrow keys
+    const plain = !event.ctrlKey && !event.metaKey && !event.altKey && !event.shiftKey;
+    if (plain && /^(Arrow|Page|Home|End|Enter| )/.test(event.key)) event.stopPropagation();
+  });
+  return whole;
 }
 
 /** A labelled native slider; `text(position)` is what is shown and read out. */

@@ -11,6 +11,7 @@ WIDTH, HEIGHT = 480, 290
 LEFT, RIGHT, TOP, BOTTOM = 70, WIDTH - 66, 32, HEIGHT - 46  # names may stand in the margin
 LETTER, ROW = 7.2, 15  # about what a letter and a row of text take
 CELL = 22  # side of a heat map's square
+SMALL_CELL = 14  # of a mask's
 NARROW, ROW_OF_BARS = 360, 20
 LETTER_CELL, LETTER_ROW = 20, 28  # width and height of a letter of an inked text
 
@@ -109,6 +110,48 @@ def heat_map(
             f'stroke="{colour("ink")}" stroke-width="1.5"/>'
         )
     return _svg(parts, math.ceil(edge + side + 2), math.ceil(top + side + 2), alt)
+
+
+def mask_and_strip(
+    mask: Sequence[Sequence[bool]],
+    below: Sequence[str],
+    *,
+    marked: int,
+    titles: tuple[str, str],
+    alt: str,
+) -> str:
+    """An SVG of a square with ink where mask[i][j] is true, and one cell of text below each column.
+
+    The row `marked` is framed; `titles` stand above the square and below the cells, and a cell with
+    a text has ink.
+    """
+    many, left, top = len(mask), 26, 44
+    side = SMALL_CELL * many
+    foot = top + side + 8
+    parts = [_text(titles[0], left, 13)]
+    for place in (1, *range(8, many + 1, 8)):
+        middle = SMALL_CELL * (place - 0.5)
+        parts.append(_text(str(place), left - 6, top + middle + 4.5, anchor="end"))
+        parts.append(_text(str(place), left + middle, top - 7, anchor="middle"))
+    for idea, wanted in (("grid", False), ("attention", True)):
+        squares = "".join(
+            f"M{left + SMALL_CELL * j + 0.5},{top + SMALL_CELL * i + 0.5}h13v13h-13z"
+            for i, row in enumerate(mask)
+            for j, bit in enumerate(row)
+            if bit == wanted
+        )
+        ink = 1 if wanted else 0.4
+        parts.append(f'<path d="{squares}" fill="{colour(idea)}" fill-opacity="{ink}"/>')
+    for j, text in enumerate(below):
+        x = left + SMALL_CELL * j
+        paint = f'fill="{colour("attention" if text else "grid")}" fill-opacity="0.4"'
+        parts.append(f'<rect x="{x + 0.5}" y="{foot}" width="13" height="18" {paint}/>')
+        parts.append(_text(text, x + SMALL_CELL / 2, foot + 13.5, idea="ink", anchor="middle"))
+    frame = f'fill="none" stroke="{colour("ink")}" stroke-width="1.5"'
+    size = f'width="{side}" height="{SMALL_CELL}"'
+    parts.append(f'<rect x="{left}" y="{top + SMALL_CELL * marked}" {size} {frame}/>')
+    parts.append(_text(titles[1], left, foot + 36))
+    return _svg(parts, left + side + 4, foot + 42, alt)
 
 
 def bars_and_letters(
