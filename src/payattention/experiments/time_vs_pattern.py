@@ -23,7 +23,7 @@ from payattention.records import Record, Results
 from payattention.sparse_attention import attend_sparse, plan
 
 ALONE = True
-TOLERANCE = {"seconds": None, "executed": 0, "scores": 0}
+TOLERANCE = {"seconds": None, "executed": 0, "scores": 0, "size": 0}
 TASKS = ("forward", "forward and backward")
 
 
@@ -92,6 +92,7 @@ def measure(config: Config, point: Record) -> list[Record]:
     return [
         {
             "way": name,
+            "size": config.size,
             "scores": counted[name][0],
             "executed": counted[name][1],
             "repeat": repeat,
