@@ -1,7 +1,8 @@
 """Figures that a reader can play with: in Jupyter, in Colab, and on a page with no kernel.
 
 Each is a class here, a module ``<name>.mjs`` beside it, and what they share in
-``figure.mjs``, ``decoder.mjs``, ``quantities.mjs``, ``cost.mjs`` and ``laws.mjs``.
+``figure.mjs``, ``decoder.mjs``, ``loading.mjs``, ``quantities.mjs``, ``cost.mjs``, ``laws.mjs``
+and ``pruning.mjs``.
 ``bundle`` turns the modules into what Jupyter loads and what a static page loads.
 """
 
@@ -13,6 +14,7 @@ from payattention.explorables.crowding import Crowding
 from payattention.explorables.explorable import Explorable
 from payattention.explorables.fading import Fading
 from payattention.explorables.fleet import Fleet
+from payattention.explorables.pruner import Pruner
 from payattention.explorables.softmax import Softmax
 from payattention.explorables.writer import Writer
 
@@ -27,6 +29,7 @@ __all__ = [
     "HeadView",
     "ModelView",
     "NeuronView",
+    "Pruner",
     "Softmax",
     "Writer",
 ]
