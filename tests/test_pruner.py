@@ -419,7 +419,7 @@ def test_picture_shows_the_curve_and_the_level(small):
     chart = ET.fromstring(small.picture())
     assert chart.attrib["aria-label"] == small.sentence()
     texts = [node.text for node in chart.iter(f"{SVG}text")]
-    assert {"magnitude", "wanda", "chance"} <= set(texts)
+    assert {"magnitude", "Wanda", "chance", "guessing"} <= set(texts)
     lines = [path for path in chart.iter(f"{SVG}path") if "#5b4da0" in path.attrib["stroke"]]
     assert len(lines) == 1 and len(list(chart.iter(f"{SVG}circle"))) == 1
     heights = re.findall(r",([\d.]+)", " ".join(p.attrib["d"] for p in chart.iter(f"{SVG}path")))

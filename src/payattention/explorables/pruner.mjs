@@ -13,10 +13,13 @@ import { keepLargest, leftOf, prunable, prunedFile, scoresOf, unpackNorms } from
 const TEXT = {
   ...LOADING,
   offer: "It runs in this browser; “Write” loads it, too.",
-  score: "Left out first:",
-  magnitude: "the smallest weights of all (magnitude)",
-  wanda: "the smallest times their inputs, row by row (Wanda)",
-  chance: "any weights, by chance",
+  score: "Left out by:",
+  magnitude: "magnitude, of all weights",
+  wanda: "Wanda, within each row",
+  chance: "chance",
+  aboutMagnitude: "The smallest weights go first, wherever they stand.",
+  aboutWanda: "Size times the norm of what it is multiplied with: in each row, the least go first.",
+  aboutChance: "Any weight may go: what the other two have to beat.",
   sparsity: "Weights left out:",
   yours: "Beginning:",
   temperature: "Temperature:",
@@ -29,7 +32,7 @@ const TEXT = {
   waiting: "“Write” lets the model write here.",
   writing: "The model writes.",
   wrote: "It wrote: {text}",
-  key: "The beginning is grey; a ground of colour shows where the two texts part.",
+  key: "Grey is the beginning; coloured is all that comes after the two texts part.",
   nothing: "Nothing is left out: all {many} weights of the blocks are there.",
   left: "With {share} of the {many} weights of the blocks left out {how}, {kept} stay.",
   byMagnitude: "by magnitude",
@@ -37,7 +40,7 @@ const TEXT = {
   byChance: "by chance",
   bits: "The model needs {bits} bits for a character of validation text{beside}.",
   near: "At {level} left out, the nearest level measured, the model needs {bits} bits for a character of validation text{beside}.",
-  beside: ", and {bits} with all of them",
+  beside: ", and {bits} with all its weights",
   same: "It writes what the whole model writes, all {many} characters.",
   parts: "It writes what the whole model writes for {many} characters, and then something else.",
   partsAtOne: "It writes what the whole model writes for 1 character, and then something else.",
@@ -45,15 +48,14 @@ const TEXT = {
   empty: "Of an empty text nothing follows. Write something.",
   chart: "Bits a character on validation text against the share of weights left out; {share} is marked",
   unmeasured: "No measured bits a character are stored in this figure.",
-  axis: "weights left out",
+  axis: "weights left out, %",
   axisBits: "bits a character",
   guessing: "guessing",
-  here: "{share}",
   lineMagnitude: "magnitude",
   lineWanda: "Wanda",
   lineChance: "chance",
-  cut: "“Guessing” is every character alike likely, {bits} bits. What needs more than {top} leaves the chart.",
-  guessed: "“Guessing” is every character alike likely, {bits} bits.",
+  guessed: "“Guessing” gives all {many} characters the same chance: {bits} bits.",
+  cut: "What needs more than {top} leaves the chart.",
   disk: "On a disk",
   dense: "every weight, 16 bits",
   bitmap: "those that stay, and a bit a place",
@@ -66,6 +68,7 @@ const TEXT = {
 
 const SCORES = { magnitude: "all", wanda: "row", chance: "all" }; // and among which weights each compares
 const HOW = { magnitude: "byMagnitude", wanda: "byWanda", chance: "byChance" };
+const ABOUT = { magnitude: "aboutMagnitude", wanda: "aboutWanda", chance: "aboutChance" };
 const NAMES = { magnitude: "lineMagnitude", wanda: "lineWanda", chance: "lineChance" };
 const DASHES = { magnitude: {}, wanda: { "stroke-dasharray": "7 4" }, chance: { "stroke-dasharray": "2 4" } };
 const CHOSEN = ["score", "sparsity", "temperature", "seed", "prompt"];
@@ -205,7 +208,7 @@ function chart({ score, sparsity }, { curve, vocabulary }, { width, text }) {
   const share = percent(sparsity);
   const made = frame({
     width, height: Math.round(Math.min(300, 210 + width / 12)), flags: 1,
-    x: { domain: [0, 1], ticks: [0, 0.25, 0.5, 0.75, 1], text: percent, label: text.axis },
+    x: { domain: [0, 1], ticks: [0, 0.25, 0.5, 0.75, 1], text: (tick) => String(100 * tick), label: text.axis },
     y: { domain: [floor, top], ticks, text: String, label: text.axisBits },
     label: say(text.chart, { share }),
   });
@@ -239,9 +242,10 @@ function legend(score, text) {
 }
 
 /** What a disk holds, in three forms: bars on one scale. */
-function disk(left, { width, text }) {
+function disk({ score, sparsity }, sizes, { width, text }) {
+  const [left, all] = [sparsity, 0].map((share) => leftOf(prunable(sizes), share, SCORES[score]));
   const rows = ["dense", "bitmap", "columns"].map((form) => [text[form], left[form], quantity(left[form], "bytes")]);
-  const longest = 2 * left.dense; // what the dearest form takes when nothing is left out
+  const longest = Math.max(all.dense, all.bitmap, all.columns); // so that the bars keep their scale
   const svg = drawn("svg", { width, height: 40 * rows.length - 4, role: "img" });
   const [dense, bitmap, columns] = rows.map((row) => row[2]);
   svg.setAttribute("aria-label", say(text.bytes, { dense, bitmap, columns }));
@@ -288,11 +292,13 @@ function render({ model, el }) {
   let chosen = { ...opened };
   let [file, norms, busy, width] = [null, null, false, 0];
   let texts = null; // what was written: { whole, pruned }, without the beginning
+  let ofWhole = {}; // what the whole model wrote, and for what: it need not write it again
   let [writer, rest, keeper] = [0, 0, 0]; // timers: of the writing, of the pause before it, of the address
 
   const panel = controls(text, chosen, (changes) => choose({ ...chosen, ...changes }));
   const box = element("textarea", { class: "explorable-text explorable-beginning", rows: 2, spellcheck: "false" });
   box.value = chosen.prompt;
+  const about = element("p", { class: "explorable-note explorable-short" });
   const met = element("p", { class: "explorable-note explorable-short" });
   const said = spoken();
   said.nodes[0].classList.add("explorable-long");
@@ -313,22 +319,24 @@ function render({ model, el }) {
     return alike && at(chosen.sparsity) ? { whole: at(0), pruned: at(chosen.sparsity) } : null;
   };
 
+  /** What the whole model's text depends on. */
+  const cause = () => JSON.stringify([chosen.prompt, chosen.temperature, chosen.seed]);
+
   const show = () => {
-    const { ids } = begun();
-    const beginning = ids.map((id) => vocabulary[id]).join("");
-    const now = texts ?? { whole: text.waiting, pruned: text.waiting };
-    const alike = texts ? agreeing(now.whole, now.pruned) : Infinity;
-    whole.show(text.whole, beginning, now.whole, Infinity);
-    pruned.show(say(text.pruned, { share: percent(chosen.sparsity) }), beginning, now.pruned, alike);
+    const beginning = begun().ids.map((id) => vocabulary[id]).join("");
+    whole.show(text.whole, beginning, texts?.whole ?? (ofWhole.cause === cause() ? ofWhole.text : ""), Infinity);
+    const name = say(text.pruned, { share: percent(chosen.sparsity) });
+    if (texts) pruned.show(name, beginning, texts.pruned, agreeing(texts.whole, texts.pruned));
+    else pruned.show(name, file || absent ? beginning : text.waiting, "", 0);
   };
 
   const tell = () => {
-    const about = sentence(chosen, known, text);
+    const found = sentence(chosen, known, text);
     if (!begun().ids.length) return said.set(text.empty);
-    if (writer) return said.set(`${about} ${text.writing}`);
-    if (!texts) return said.set(about);
+    if (writer) return said.set(`${found} ${text.writing}`);
+    if (!texts) return said.set(found);
     const further = file ? say(text.wrote, { text: texts.pruned }) : "";
-    said.set(chosen.sparsity ? `${about} ${parting(texts.whole, texts.pruned, text)}` : about, further);
+    said.set(chosen.sparsity ? `${found} ${parting(texts.whole, texts.pruned, text)}` : found, further);
   };
 
   const draw = () => {
@@ -346,9 +354,11 @@ function render({ model, el }) {
       names.replaceChildren(...legend(chosen.score, text));
     }
     const over = known.curve.some(({ bits }) => bits > CEILING);
-    const bits = Math.log2(vocabulary.length).toFixed(2);
-    below.textContent = known.curve.length ? say(over ? text.cut : text.guessed, { bits, top: CEILING }) : text.unmeasured;
-    bytes.replaceChildren(disk(leftOf(prunable(known.sizes), chosen.sparsity, SCORES[chosen.score]), { width, text }));
+    const values = { many: vocabulary.length, bits: Math.log2(vocabulary.length).toFixed(2), top: CEILING };
+    const notes = known.curve.length ? [text.guessed, ...(over ? [text.cut] : [])] : [text.unmeasured];
+    below.textContent = say(notes.join(" "), values);
+    about.textContent = text[ABOUT[chosen.score]];
+    bytes.replaceChildren(disk(chosen, known.sizes, { width, text }));
     show();
     tell();
   };
@@ -367,15 +377,21 @@ function render({ model, el }) {
     const { ids } = begun();
     if (!ids.length) return;
     on.textContent = text.stop;
-    texts = { whole: "", pruned: "" };
+    texts = { whole: ofWhole.cause === cause() ? ofWhole.text : "", pruned: "" };
     writer = setTimeout(() => {
       norms ??= unpackNorms(model.get("norms"), file.shape);
-      const pens = [file, without(file, chosen, norms)].map((one) => pen(one, ids, chosen.temperature, chosen.seed));
+      const [{ temperature, seed }, of] = [chosen, cause()];
+      const pens = [["pruned", without(file, chosen, norms)], ["whole", file]]
+        .filter(([which]) => texts[which].length < many)
+        .map(([which, one]) => [which, pen(one, ids, temperature, seed)]);
       const onward = () => {
-        for (let i = 0; i < AT_ONCE && texts.whole.length < many; i++)
-          ["whole", "pruned"].forEach((which, j) => (texts[which] += vocabulary[pens[j]()]));
-        if (texts.whole.length < many) writer = setTimeout(onward);
-        else halt();
+        for (let i = 0; i < AT_ONCE && texts.pruned.length < many; i++)
+          for (const [which, next] of pens) texts[which] += vocabulary[next()];
+        if (texts.pruned.length < many) writer = setTimeout(onward);
+        else {
+          halt();
+          ofWhole = { cause: of, text: texts.whole };
+        }
         show();
         if (!writer) tell();
       };
@@ -421,7 +437,7 @@ function render({ model, el }) {
       clearTimeout(keeper);
       keeper = setTimeout(keep, 300); // a browser allows only so many changes of the address in a row
     }
-    if (file) rest = setTimeout(start, PAUSE);
+    if (file && !texts) rest = setTimeout(start, PAUSE);
     draw();
   };
 
@@ -464,7 +480,7 @@ function render({ model, el }) {
     body(
       model,
       load.node,
-      rows(panel.score.node, panel.sparsity.node),
+      rows(element("div", {}, panel.score.node, about), panel.sparsity.node),
       element("label", { class: "explorable-control" }, yours, box),
       met,
       rows(panel.temperature.node, panel.seed.node),

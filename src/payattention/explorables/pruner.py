@@ -36,10 +36,11 @@ from payattention.transformer import Decoder
 PROMPT = "HAMLET:\nTo be, or not to "  # from a play that is kept for testing
 AMONG = {"magnitude": "all", "wanda": "row", "chance": "all"}
 """The scores by which weights are left out, and among which weights each compares."""
-NAMES = {"magnitude": "by magnitude", "wanda": "by Wanda", "chance": "by chance"}
+SHORT = {"magnitude": "magnitude", "wanda": "Wanda", "chance": "chance"}
+NAMES = {how: f"by {name}" for how, name in SHORT.items()}
 SAMPLED = (0.0, 0.5, 0.8, 0.95)
 """Shares left out of which a text is stored."""
-CHARACTERS = 200  # that are written
+CHARACTERS = 160  # that are written
 MOST = 0.99  # that can be left out
 HOTTEST = 2.0
 SEEDS = 99
@@ -222,7 +223,7 @@ class Pruner(Explorable):
         shape = self._model.shape
         ids = calibration(min(shape.context, data.CONTEXT))
         norms = pruning.input_norms(self._model, lambda model: model(ids))
-        state.setdefault("title", "Leave weights out, and read what is written")
+        state.setdefault("title", "Prune the model, and read what it writes")
         super().__init__(
             sizes={name: getattr(shape, name) for name in ("layers", "d_model", "d_ff", "context")}
             | {"parameters": sum(p.numel() for p in self._model.parameters())},
@@ -306,7 +307,7 @@ class Pruner(Explorable):
             return []
         near = min(bits, key=lambda level: (round(abs(level - self.sparsity), 6), level))
         where = "" if abs(near - self.sparsity) < 1e-6 else f"{percent(near)} left out, "
-        beside = f", and {bits[0]:.2f} with all of them" if near and 0 in bits else ""
+        beside = f", and {bits[0]:.2f} with all its weights" if near and 0 in bits else ""
         if where:
             return [
                 f"At {where}the nearest level measured, the model needs {bits[near]:.2f} bits for "
@@ -376,29 +377,28 @@ class Pruner(Explorable):
         for how in sorted(AMONG, key=lambda how: how == self.score):
             points = clipped(sorted(self.measured(how).items()))
             if points:
-                # named where it has risen by three bits, where no other is
-                named = next((p for p in points if p[1] > points[0][1] + 3), points[-1])
+                # named where it has risen by a bit and a half, where no other is
+                named = next((p for p in points if p[1] > points[0][1] + 1.5), points[-1])
                 idea = "memory" if how == self.score else "muted"
-                lines.append(Line(points, idea, how, named, dashed=how == "wanda", before=True))
-        bits = self.measured(self.score)
+                lower = how == "wanda"
+                lines.append(Line(points, idea, SHORT[how], named, dashed=lower, before=not lower))
         dots = [
-            Dot((level, bits[level]), "memory")
-            for level in bits
-            if abs(level - self.sparsity) < 1e-6 and bits[level] <= CEILING
+            Dot((level, bits), "memory")
+            for level, bits in self.measured(self.score).items()
+            if abs(level - self.sparsity) < 1e-6 and bits <= CEILING
         ]
-        top, floor = self.scale()
+        bits = [row["bits"] for row in self.curve]
+        guessing = math.log2(len(data.VOCABULARY))
+        ends = [(0, guessing), (1, guessing)]
+        lines.insert(0, Line(ends, "muted", "guessing", (0, guessing + 0.5)))
+        top, floor = math.ceil(min(CEILING, max(*bits, guessing) + 0.01)), math.floor(min(bits))
         return line_chart(
             lines,
-            x=Axis("left out", (0, 1), (0, 0.25, 0.5, 0.75, 1), lambda tick: f"{100 * tick:g} %"),
-            y=Axis("bits a character", (floor, top), range(floor, top + 1, 2)),
+            x=Axis("weights left out", (0, 1), (0, 0.25, 0.5, 0.75, 1), lambda t: f"{100 * t:g} %"),
+            y=Axis("bits a character", (floor, top), range(floor + floor % 2, top + 1, 2)),
             dots=dots,
             alt=alt,
         )
-
-    def scale(self) -> tuple[int, int]:
-        """The highest and the lowest number of bits on the chart's axis."""
-        bits = [row["bits"] for row in self.curve]
-        return math.ceil(min(CEILING, max(bits) + 0.01)), math.floor(min(bits))
 
     def _bars(self) -> list[Bar]:
         one = left(self._model, self.score, self.sparsity)
