@@ -379,6 +379,7 @@ def test_findings_say_what_was_measured(small):
     assert f"Left out by magnitude, 30{percent} is the highest level measured" in said
     assert f"Left out by Wanda, 30{percent} is the highest level measured" in said
     assert "Left out by chance, every level measured costs more than 0.1 bits" in said
+    assert "takes 6.29 bits a character. What needs more than 10 leaves the chart." in said
     assert "No measured bits" not in said
     bare = Pruner(model=random_gpt(), prompt="To be", characters=3).findings()
     assert bare[-1] == "No measured bits a character are stored in this figure."

@@ -325,7 +325,7 @@ def test_without_javascript_texts_and_curve_remain(opened, content):
     assert page.locator(".explorable-fallback svg").is_visible()
     texts = page.locator(".explorable-sample").all_text_contents()
     assert texts == [written(content, "magnitude", level) for level in pruner.SAMPLED]
-    assert page.locator(".explorable-findings li").count() == 6
+    assert page.locator(".explorable-findings li").count() == 7
     assert page.locator("button, input, select, textarea").count() == 0
 
 

@@ -344,7 +344,15 @@ class Pruner(Explorable):
                     else f"every level measured costs more than {CHEAP_BITS:g} bits a character."
                 )
             )
-        if not self.curve:
+        if self.curve:
+            over = any(row["bits"] > CEILING for row in self.curve)
+            said.append(
+                f"Guessing, which gives all {len(data.VOCABULARY)} characters the same chance, "
+                f"takes {math.log2(len(data.VOCABULARY)):.2f} bits a character."
+                + f" What needs more than {CEILING:g} leaves the chart."
+                * over
+            )
+        else:
             said.append("No measured bits a character are stored in this figure.")
         return said
 
