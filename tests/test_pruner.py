@@ -211,8 +211,8 @@ def test_a_picker_picks_with_the_samplers_chances():
 @needs_node
 @pytest.mark.parametrize("temperature", [0.0, 0.8])
 def test_the_page_writes_what_the_library_writes(shipped, temperature):
-    many, seed = 40, 3
-    cases = [(how, level) for how in pruner.AMONG for level in (0.0, 0.3, 0.6, 0.9)]
+    many, seed = 25, 3
+    cases = [("magnitude", 0.0), *((how, level) for how in pruner.AMONG for level in (0.3, 0.8))]
     ids = data.encode(shipped.prompt)
     found = javascript(
         """

@@ -211,6 +211,10 @@ def test_it_stops_and_begins_anew(opened):
     stop.wait_for()
     stop.click()
     assert page.get_by_role("button", name="Write", exact=True).is_visible()
+    whole, pruned = (one.removeprefix(pruner.PROMPT) for one in sheets(page))
+    assert len(pruned) < pruner.CHARACTERS
+    if pruned:
+        assert finding(page).endswith(pruner.parting("", whole[: len(pruned)], pruned))
     press_write(page)
     assert all(len(one) == len(pruner.PROMPT) + pruner.CHARACTERS for one in sheets(page))
 
@@ -254,7 +258,7 @@ def test_bits_and_bytes_follow(opened, content):
                 "all => all.map((bar) => bar.width.baseVal.value)"
             )
             assert widths[1] / widths[0] == pytest.approx(left.bitmap / left.dense, abs=0.02)
-    assert page.get_by_text("What needs more than 10 leaves the chart").is_visible()
+    assert page.get_by_text("What needs more than 10 leaves the chart").last.is_visible()
     assert page.locator('.explorable-canvas path[stroke="var(--explorable-memory)"]').count() == 1
 
 

@@ -311,16 +311,18 @@ function render({ model, el }) {
   /** The beginning as the model reads it: without the characters that it does not know. */
   const begun = () => encode(chosen.prompt, vocabulary);
 
+  /** What the whole model's text depends on. */
+  const cause = () => JSON.stringify([chosen.prompt, chosen.temperature, chosen.seed]);
+
   /** Texts that Python has stored for just what is chosen. */
   const kept = () => {
     const { samples, ...asked } = known.stored;
     const alike = Object.keys(asked).every((name) => asked[name] === chosen[name]);
     const at = (level) => samples.find(([one]) => !apart(one, level))?.[1].slice(asked.prompt.length);
-    return alike && at(chosen.sparsity) ? { whole: at(0), pruned: at(chosen.sparsity) } : null;
+    if (!alike || !at(chosen.sparsity)) return null;
+    ofWhole = { cause: cause(), text: at(0) };
+    return { whole: at(0), pruned: at(chosen.sparsity) };
   };
-
-  /** What the whole model's text depends on. */
-  const cause = () => JSON.stringify([chosen.prompt, chosen.temperature, chosen.seed]);
 
   const show = () => {
     const beginning = begun().ids.map((id) => vocabulary[id]).join("");
@@ -336,7 +338,8 @@ function render({ model, el }) {
     if (writer) return said.set(`${found} ${text.writing}`);
     if (!texts) return said.set(found);
     const further = file ? say(text.wrote, { text: texts.pruned }) : "";
-    said.set(chosen.sparsity ? `${found} ${parting(texts.whole, texts.pruned, text)}` : found, further);
+    const asFar = texts.whole.slice(0, texts.pruned.length); // it may have been stopped
+    said.set(chosen.sparsity && asFar ? `${found} ${parting(asFar, texts.pruned, text)}` : found, further);
   };
 
   const draw = () => {
