@@ -29,6 +29,19 @@ BITS = {
     "wanda": {0.0: 1.8, 0.5: 2.1, 0.8: 6.1},
     "chance": {0.0: 1.8, 0.5: 7.7, 0.8: 21.0},
 }
+STOP_SOON = """
+() => new Promise((done) => {
+  const all = [...document.querySelectorAll("button")];
+  const button = all.find((one) => one.textContent === "Write");
+  const watched = new MutationObserver((_, observer) => {
+    if (button.textContent !== "Stop") return;
+    observer.disconnect();
+    setTimeout(() => done(button.click()), 40);
+  });
+  watched.observe(button, { childList: true });
+  button.click();
+})
+"""
 WATCH_SHIFTS = """
 window.shifts = [];
 new PerformanceObserver((list) => {
@@ -125,9 +138,15 @@ def settled(page, says="whole model"):
     page.locator(".explorable-finding", has_text=re.compile(says)).wait_for()
 
 
+def came(page):
+    """Waits until the model is here, which then begins to write in the same moment, and is done."""
+    page.locator(".explorable-loading", has_text="The model is here").first.wait_for()
+    settled(page)
+
+
 def press_write(page):
     page.get_by_role("button", name="Write", exact=True).click()
-    settled(page)
+    came(page)
 
 
 def sheets(page):
@@ -190,7 +209,7 @@ def test_beginning_temperature_and_seed_are_followed(opened, content):
 def test_it_writes_by_itself_after_a_pause(opened, content):
     page = opened()
     page.get_by_role("button", name=re.compile("Load the model")).click()
-    settled(page)
+    came(page)
     slide(page, "Weights left out", 20)
     assert "whole model" not in finding(page)
     settled(page)
@@ -206,10 +225,7 @@ def test_it_writes_by_itself_after_a_pause(opened, content):
 
 def test_it_stops_and_begins_anew(opened):
     page = opened("index", "#pruner?sparsity=0.3")
-    page.get_by_role("button", name="Write", exact=True).click()
-    stop = page.get_by_role("button", name="Stop", exact=True)
-    stop.wait_for()
-    stop.click()
+    page.evaluate(STOP_SOON)
     assert page.get_by_role("button", name="Write", exact=True).is_visible()
     whole, pruned = (one.removeprefix(pruner.PROMPT) for one in sheets(page))
     assert len(pruned) < pruner.CHARACTERS
@@ -295,7 +311,7 @@ def test_by_keyboard_alone(opened):
     page = opened()
     page.get_by_role("button", name=re.compile("Load the model")).focus()
     page.keyboard.press("Enter")
-    settled(page)
+    came(page)
     focused = "document.activeElement.textContent"
     assert page.evaluate(focused) in ("Write", "Stop")  # what had the focus is gone
     for _ in range(5):
@@ -415,8 +431,7 @@ def test_it_lives_in_its_chapter(visit, site, address):
     figure.scroll_into_view_if_needed()
     figure.get_by_role("combobox", name="Left out by").select_option("wanda")
     figure.get_by_role("slider", name=re.compile("Weights left out")).fill("40")
-    figure.get_by_role("button", name="Write", exact=True).click()
-    settled(figure)
+    press_write(figure)
     state = json.loads(figure.locator('script[type="application/json"]').text_content())
     shown = Pruner(prompt=state["prompt"], temperature=state["temperature"], seed=state["seed"])
     shown.score = "wanda"
