@@ -24,7 +24,7 @@ from payattention import explorables
 from payattention.explorables import bundle, writer
 
 VERSIONS = "/* VERSIONS */ {}"
-WEIGHTS = {"writer": writer.scripts}
+WEIGHTS = {"writer": writer.scripts, "pruner": writer.scripts}  # the same files, written once
 FIGURE = re.compile(r'<figure[^>]*\sdata-explorable="([\w-]+)"')
 
 

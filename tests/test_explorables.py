@@ -29,6 +29,7 @@ from payattention.explorables import (
     Fading,
     Fleet,
     Pattern,
+    Pruner,
     Softmax,
     Writer,
     attention_map,
@@ -49,7 +50,18 @@ CURVES = {
     Fading: [{"name": "LSTM", "gaps": [1, 4, 16, 64], "norms": [0.9, 0.5, 0.07, 1e-7]}],
     Crowding: [{"d_model": 64, "pairs": [64, 128, 256], "recalled": [1.0, 0.98, 0.76]}],
 }
-KINDS = [Fading, Crowding, Softmax, AttentionMap, Writer, Bill, Fleet, Budget, Pattern]
+KINDS = [
+    Fading,
+    Crowding,
+    Softmax,
+    AttentionMap,
+    Writer,
+    Pruner,
+    Bill,
+    Fleet,
+    Budget,
+    Pattern,
+]
 OURS = [kind.name for kind in KINDS]  # drawn here, not by a vendored library
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
 
@@ -57,6 +69,8 @@ needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="node is no
 def example(kind, **state):
     if kind is Writer:
         return Writer(random_gpt(), **state)
+    if kind is Pruner:
+        return Pruner(model=random_gpt(), characters=20, **state)
     return kind(curves=CURVES[kind], **state) if kind in CURVES else kind(**state)
 
 

@@ -323,9 +323,9 @@ def test_no_picture_without_its_source():
 
 @pytest.mark.parametrize("path", EXPLORABLES, ids=lambda path: path.stem)
 def test_words_of_a_figure_that_moves_stand_in_one_table(path):
-    """`const TEXT = {...}`: what a translation hands in instead."""
+    """`const TEXT = {...}`: what a translation hands in instead; figures share that of loading."""
     source = path.read_text("utf-8")
-    table = re.search(r"(?s)const TEXT = \{.*?\n\};", source)
+    table = re.search(r"(?s)const (?:TEXT|LOADING) = \{.*?\n\};", source)
     assert table or path.stem in bundle.SHARED
     rest = source.replace(table[0], "") if table else source
     rest = re.sub(r"/\*.*?\*/|//[^\n]*", "", rest, flags=re.S)

@@ -53,10 +53,10 @@ def by_chance(model: nn.Module, *, generator: torch.Generator) -> Scores:
     }
 
 
-def wanda(model: nn.Module, run: Callable[[nn.Module], object]) -> Scores:
-    """Each weight's absolute value times the norm of the inputs that it was multiplied with.
-
-    The inputs are those of `run(model)`, which passes some text, or images, through the model.
+def input_norms(
+    model: nn.Module, run: Callable[[nn.Module], object]
+) -> dict[str, Float[Tensor, " columns"]]:
+    """The norm of each input of each map, over all that `run(model)` passes through the model.
 
     Raises:
         ValueError: for a map that `run` never used.
@@ -80,8 +80,20 @@ def wanda(model: nn.Module, run: Callable[[nn.Module], object]) -> Scores:
             hook.remove()
     if missing := set(maps) - set(squares):
         raise ValueError(f"run: never used {sorted(missing)[0]}; expected all maps of the blocks")
+    return {name: squares[name].sqrt() for name in maps}
+
+
+def wanda(model: nn.Module, run: Callable[[nn.Module], object]) -> Scores:
+    """Each weight's absolute value times the norm of the inputs that it was multiplied with.
+
+    The inputs are those of `run(model)`, which passes some text, or images, through the model.
+
+    Raises:
+        ValueError: for a map that `run` never used.
+    """
+    norms = input_norms(model, run)
     return {
-        name: linear.weight.detach().abs() * squares[name].sqrt() for name, linear in maps.items()
+        name: linear.weight.detach().abs() * norms[name] for name, linear in prunable(model).items()
     }
 
 

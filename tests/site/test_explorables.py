@@ -20,6 +20,7 @@ from payattention.explorables import (
     Fading,
     Fleet,
     Pattern,
+    Pruner,
     Softmax,
     Writer,
     bundle,
@@ -28,6 +29,7 @@ from payattention.explorables import (
 from payattention.explorables.attention_map import on_the_one_before, unpacked
 from payattention.explorables.crowding import attention_numbers, expected_recall
 from payattention.explorables.fading import half_life, remaining
+from payattention.records import Results
 
 LOADER = Path(__file__).parents[2] / "extensions" / "face" / "explorables-loader.js"
 AXE = Path(__file__).parent / "vendor" / "axe-core" / "axe.min.js"
@@ -36,12 +38,15 @@ HOST = "http://book.test"
 
 MEASURED = [{"name": "LSTM", "gaps": [1, 8, 64, 256], "norms": [0.9, 0.5, 0.03, 0.001]}]
 COUNTED = [{"d_model": 64, "pairs": [64, 128, 256, 512], "recalled": [1.0, 0.98, 0.76, 0.34]}]
+PRUNED = {"score": ["magnitude", "wanda"] * 3, "sparsity": [0.0, 0.0, 0.5, 0.5, 0.9, 0.9]}
+PRUNED["bits"] = [1.8, 1.8, 2.3, 2.1, 7.8, 6.2]
 FIGURES = {
     "fading": lambda: Fading(curves=MEASURED),
     "crowding": lambda: Crowding(curves=COUNTED),
     "softmax": Softmax,
     "attention_map": AttentionMap,
     "writer": lambda: Writer(random_gpt()),
+    "pruner": lambda: Pruner(Results("bits_vs_sparsity", PRUNED), random_gpt()),
     "bill": Bill,
     "fleet": Fleet,
     "budget": Budget,
@@ -54,6 +59,7 @@ MARK = {  # what each draws in its idea's colour, once there is something to see
     "softmax": '.explorable-trio path[stroke="var(--explorable-attention)"]',
     "attention_map": '.explorable-lines path[stroke="var(--explorable-attention)"]',
     "writer": '.explorable-strips path[stroke="var(--explorable-attention)"]',
+    "pruner": '.explorable-canvas path[stroke="var(--explorable-memory)"]',
     "bill": '.explorable-canvas path[stroke="var(--explorable-attention)"]',
     "fleet": '.explorable-canvas path[stroke="var(--explorable-money)"]',
     "budget": '.explorable-canvas path[stroke="var(--explorable-money)"]',

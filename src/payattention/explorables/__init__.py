@@ -1,8 +1,8 @@
 """Figures that a reader can play with: in Jupyter, in Colab, and on a page with no kernel.
 
 Each is a class here, a module ``<name>.mjs`` beside it, and what they share in
-``figure.mjs``, ``decoder.mjs``, ``quantities.mjs``, ``cost.mjs``, ``laws.mjs`` and
-``rules.mjs``.
+``figure.mjs``, ``decoder.mjs``, ``loading.mjs``, ``quantities.mjs``, ``cost.mjs``, ``laws.mjs``,
+``rules.mjs`` and ``pruning.mjs``.
 ``bundle`` turns the modules into what Jupyter loads and what a static page loads.
 """
 
@@ -15,6 +15,7 @@ from payattention.explorables.explorable import Explorable
 from payattention.explorables.fading import Fading
 from payattention.explorables.fleet import Fleet
 from payattention.explorables.pattern import Pattern
+from payattention.explorables.pruner import Pruner
 from payattention.explorables.softmax import Softmax
 from payattention.explorables.writer import Writer
 
@@ -30,6 +31,7 @@ __all__ = [
     "ModelView",
     "NeuronView",
     "Pattern",
+    "Pruner",
     "Softmax",
     "Writer",
 ]

@@ -1,7 +1,7 @@
 """JavaScript and CSS of the explorables, put together from their sources.
 
-Each figure is one ES module, ``<name>.mjs``, that may import from the modules in `SHARED`
-and from nothing else. Jupyter and Colab load
+Each figure is one ES module, ``<name>.mjs``, that may import from the modules in `SHARED`,
+which may import from those before them, and from nothing else. Jupyter and Colab load
 the module itself; a static page loads a classic script made from it, because a
 browser refuses modules from ``file://``. Both are made by text alone: the sources
 keep every ``import`` and ``export`` at the start of a line, in the few forms named here.
@@ -21,7 +21,16 @@ import re
 from importlib import resources
 from importlib.resources.abc import Traversable
 
-SHARED = ("figure", "decoder", "quantities", "cost", "laws", "rules")
+SHARED = (
+    "figure",
+    "decoder",
+    "loading",
+    "quantities",
+    "cost",
+    "laws",
+    "rules",
+    "pruning",
+)
 PART_BYTES = 240_000  # a multiple of 3, so that no base 64 ends in padding but the last
 
 _IMPORT = re.compile(rf'^import \{{[^}}]*\}} from "\./({"|".join(SHARED)})\.mjs";\n', re.MULTILINE)
@@ -49,10 +58,14 @@ def _source(name: str) -> str:
 
 
 def _shared(module: str) -> str:
-    """What the module imports from, as it is written: all of it, in the order of `SHARED`."""
-    wanted = set(_IMPORT.findall(module))
-    paths = [_folder().joinpath(f"{name}.mjs") for name in SHARED if name in wanted]
-    return "\n".join(path.read_text(encoding="utf-8") for path in paths)
+    """What the module imports from, and what that imports from, in the order of `SHARED`."""
+    wanted, texts = set(_IMPORT.findall(module)), []
+    for name in reversed(SHARED):
+        if name in wanted:
+            text = _folder().joinpath(f"{name}.mjs").read_text(encoding="utf-8")
+            wanted |= set(_IMPORT.findall(text))
+            texts.append(_IMPORT.sub("", text))
+    return "\n".join(reversed(texts))
 
 
 def vendored(path: str) -> str:

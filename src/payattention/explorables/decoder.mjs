@@ -70,6 +70,14 @@ export function decoder({ shape, tensors }) {
   return { shape, table: part("embedding.table.weight"), blocks, norm: norm("norm") };
 }
 
+/** The ids of the characters that the vocabulary has, and those that it does not have. */
+export function encode(text, vocabulary) {
+  const ids = new Map([...vocabulary].map((character, id) => [character, id]));
+  const known = [...text].filter((character) => ids.has(character));
+  const unknown = new Set([...text].filter((character) => !ids.has(character)));
+  return { ids: known.map((character) => ids.get(character)), unknown: [...unknown] };
+}
+
 /** A matrix, row after row, times a vector. Four rows at once: each number is fetched once for four. */
 export function product(matrix, vector) {
   const columns = vector.length;

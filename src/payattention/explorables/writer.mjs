@@ -5,20 +5,11 @@ import {
   body, button, choice, colour, csvAddress, dataLink, drawn, element, percent, say, setting, slider, spoken,
   uniforms, whenSized, words,
 } from "./figure.mjs";
-import { decoder, pick, probabilities, Reading, strongest, unbase64, unpack } from "./decoder.mjs";
+import { decoder, encode, pick, probabilities, Reading, strongest, unbase64 } from "./decoder.mjs";
+import { fetched, loading, LOADING } from "./loading.mjs";
 
 const TEXT = {
-  load: "Load the model ({size} MB)",
-  offer: "It runs in this browser; any button loads it.",
-  loading: "The model is coming",
-  loaded: "The model is here: {parameters} parameters, loaded in {seconds} s.",
-  failed: "The model did not come: {reason}",
-  absent: "This model is in its notebook; here you see what was stored of it.",
-  silent: "no kernel answers; run the cell again",
-  missing: "{path} did not load",
-  yours: "Your text:",
-  met: "The model knows {many} characters: those of Shakespeare’s plays.",
-  unmet: "The model has never met these and skips them: {characters}",
+  ...LOADING,
   one: "One character",
   on: "Write on",
   stop: "Stop",
@@ -57,14 +48,10 @@ const STEPS = 255; // a stored weight comes in one byte
 const LIKELIEST = 10; // bars
 const PACE = 40; // milliseconds from one character to the next, slow enough to watch
 const MOST = 1000; // characters that are written at a stretch
-const PATIENCE = 20_000; // milliseconds to wait for a kernel
 const [LETTER, LINE] = [19, 28]; // width and height of a letter's cell, as in the style sheet
 const LABEL = 52; // room for the name of a layer
 const [STRIP, GAP, WIDEST] = [8, 7, 16]; // height of a head's strip, room between layers, most for a letter
 const LEVELS = [[0.04, 0.3], [0.2, 0.6], [0.5, 1]]; // of the strips: weight from, ink
-
-// Where the script itself came from: the parts of the weights lie beside it.
-const HERE = globalThis.document?.currentScript?.src.replace(/[^/]*$/, "");
 
 /** What Python has read, in the form of a `Reading`. */
 export function storedReading({ logits, weights }, { heads }, ids) {
@@ -74,14 +61,6 @@ export function storedReading({ logits, weights }, { heads }, ids) {
     return Array.from(steps.subarray(from, from + place + 1), (step) => step / STEPS);
   };
   return { ids, start: 0, logits, row };
-}
-
-/** The ids of the characters that the vocabulary has, and those that it does not have. */
-export function encode(text, vocabulary) {
-  const ids = new Map([...vocabulary].map((character, id) => [character, id]));
-  const known = [...text].filter((character) => ids.has(character));
-  const unknown = new Set([...text].filter((character) => !ids.has(character)));
-  return { ids: known.map((character) => ids.get(character)), unknown: [...unknown] };
 }
 
 /** The chances as CSV: a line for each character of the vocabulary. */
@@ -100,98 +79,7 @@ const ink = (weight) => weight ** 0.7; // bent a little, so that small weights a
 const quoted = (character, text) =>
   ({ " ": text.theSpace, "\n": text.theNewLine })[character] ?? say(text.named, { character });
 
-// The weights
-
-const models = new Map(); // of this page, by name: promises
-
-/** The model, fetched once for all figures of a page; `onPart(done)` hears of each part. */
-function fetched(model, text, onPart) {
-  const wanted = model.get("weights");
-  if (!models.has(wanted.name)) {
-    const parts = model.send ? fromKernel(model, wanted, text, onPart) : fromScripts(wanted, text, onPart);
-    const made = parts.then((all) => decoder(unpack(joined(all, wanted.bytes))));
-    made.catch(() => models.delete(wanted.name)); // so that one can try again
-    models.set(wanted.name, made);
-  }
-  return models.get(wanted.name);
-}
-
-function joined(parts, size) {
-  const bytes = new Uint8Array(size);
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return bytes;
-}
-
-/** From classic scripts beside this one, which run from a disk and under a strict policy too. */
-function fromScripts({ name, parts }, text, onPart) {
-  let done = 0;
-  const load = (path) =>
-    new Promise((resolve, reject) => {
-      const script = element("script", { src: HERE + path });
-      script.onload = () => {
-        script.remove();
-        const bytes = unbase64(window.payattentionParts[path]);
-        delete window.payattentionParts[path];
-        onPart(++done);
-        resolve(bytes);
-      };
-      script.onerror = () => {
-        script.remove();
-        reject(new Error(say(text.missing, { path })));
-      };
-      document.head.append(script);
-    });
-  return Promise.all(Array.from({ length: parts }, (_, i) => load(`${name}/${i}.js`)));
-}
-
-/** From the kernel that made the figure, as messages: they are not stored in the notebook. */
-function fromKernel(model, { parts }, text, onPart) {
-  return new Promise((resolve, reject) => {
-    const [all, timer] = [[], { id: 0 }];
-    const finish = (settle, value) => {
-      clearTimeout(timer.id);
-      model.off("msg:custom", hear);
-      settle(value);
-    };
-    const wait = () => {
-      clearTimeout(timer.id);
-      timer.id = setTimeout(() => finish(reject, new Error(text.silent)), PATIENCE);
-    };
-    const hear = ({ kind, place }, [buffer] = []) => {
-      if (kind !== "part") return;
-      wait();
-      all[place] = new Uint8Array(buffer.buffer ?? buffer, buffer.byteOffset ?? 0, buffer.byteLength);
-      const done = Object.keys(all).length;
-      onPart(done);
-      if (done === parts) finish(resolve, all);
-    };
-    model.on("msg:custom", hear);
-    wait();
-    model.send({ kind: "weights" });
-  });
-}
-
 // What is seen
-
-/** A row with the button that loads the model, and what became of it; always of one height. */
-function loading(text, { bytes, parts }, onLoad) {
-  const size = (bytes / 1e6).toFixed(1);
-  const ask = button(say(text.load, { size }), onLoad);
-  const bar = element("progress", { max: parts, value: 0, "aria-label": text.loading });
-  const note = element("p", { class: "explorable-note" }, text.offer);
-  const node = element("div", { class: "explorable-loading" }, ask, bar, note);
-  const show = (state, message = "") => {
-    ask.hidden = state !== "still";
-    bar.hidden = state !== "coming";
-    note.textContent = message;
-  };
-  show("still", text.offer);
-  return { node, ask, show, progress: (done) => (bar.value = done) };
-}
 
 /** Ten buttons, each a bar: the likeliest next characters. */
 function nextBars(text, onPick) {
@@ -407,7 +295,7 @@ function render({ model, el }) {
     if (hadFocus) box.focus();
     try {
       const made = await fetched(model, text, load.progress);
-      live ??= new Reading(made);
+      live ??= new Reading(decoder(made));
     } catch (error) {
       load.show("still", say(text.failed, { reason: error.message }));
       return false;

@@ -74,6 +74,31 @@ def computable(shape: TransformerShape) -> None:
         raise ValueError("model: its context is None; the page needs a number")
 
 
+def packed(model: Decoder | None) -> tuple[bytes, dict[str, Any]]:
+    """The file of a model, of the book's GPT for None, and what a page must know to ask for it.
+
+    Raises:
+        ValueError: for a model that the page cannot compute.
+    """
+    if model is None:
+        content, name = shipped(), "gpt"
+    else:
+        computable(model.shape)
+        content, name = weights.pack(model, dtype=torch.float16), "model"
+    return content, {
+        "name": bundle.part_name(content, name=name),
+        "parts": len(bundle.parts(content)),
+        "bytes": len(content),
+        "on_pages": model is None,
+    }
+
+
+def send_parts(figure: Explorable, content: bytes) -> None:
+    """Send a file, part by part, to the page that shows the figure."""
+    for place, part in enumerate(bundle.parts(content)):
+        figure.send({"kind": "part", "place": place}, [part])
+
+
 class Writer(Explorable):
     """Type a text, watch the next character's chances, and see whom a character looks at.
 
@@ -108,13 +133,8 @@ class Writer(Explorable):
                 f"prompt: got {len(prompt)} characters; expected 1 to {MOST_CHARACTERS}"
             )
         ids = data.encode(prompt)[None]
-        if model is None:
-            content, name = shipped(), "gpt"
-        else:
-            computable(model.shape)
-            content, name = weights.pack(model, dtype=torch.float16), "model"
-        self._content = content
-        self._model = weights.unpack(content)  # with the page's own, rounded weights
+        self._content, asked = packed(model)
+        self._model = weights.unpack(self._content)  # with the page's own, rounded weights
         with torch.inference_mode():
             logits = self._model.following(ids)[0]
             shares = self._model.attention_weights(ids)[:, 0]
@@ -126,12 +146,7 @@ class Writer(Explorable):
             prompt=prompt,
             sizes={name: getattr(shape, name) for name in ("layers", "heads", "context")}
             | {"parameters": sum(p.numel() for p in self._model.parameters())},
-            weights={
-                "name": bundle.part_name(content, name=name),
-                "parts": len(bundle.parts(content)),
-                "bytes": len(content),
-                "on_pages": model is None,
-            },
+            weights=asked,
             stored={
                 "logits": [round(logit, 4) for logit in logits.tolist()],
                 "weights": in_bytes(shares),
@@ -157,10 +172,8 @@ class Writer(Explorable):
 
     def _answer(self, _, content: dict, buffers: Sequence[bytes]) -> None:
         """Send the weights, part by part, to a page that asks for them."""
-        if content.get("kind") != "weights":
-            return
-        for place, part in enumerate(bundle.parts(self._content)):
-            self.send({"kind": "part", "place": place}, [part])
+        if content.get("kind") == "weights":
+            send_parts(self, self._content)
 
     def _shares(self) -> list[float]:
         sampler = Sampler(self.temperature, top_k=self.top_k or None)
