@@ -158,7 +158,7 @@ def findings(results: Results) -> dict[str, str]:
     found = {"seeds": str(len(seeds)), "last_layer": str(last + 1)}
     for row in table.summary("bits", by=("router", "layer", "about")):
         name = f"{row['router']}_{row['layer'] + 1}_{row['about']}".replace(" ", "_")
-        found[name] = wording.with_bounds(row["mean"], row["low"], row["high"])
+        found[name] = wording.of_runs(row)
     if len(seeds) > 1:
         for about in ("read", "next", "place"):
             of = table.where(layer=last, about=about)

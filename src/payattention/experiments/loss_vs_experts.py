@@ -222,10 +222,12 @@ def findings(results: Results) -> dict[str, str]:
         first = runs.records()[0]
         found[f"{name}_parameters"] = f"{first['parameters']:,}"
         found[f"{name}_active"] = f"{first['active']:,}"
-        found[f"{name}_times_parameters"] = f"{first['parameters'] / one.column('parameters')[0]:.1f}"
+        found[f"{name}_times_parameters"] = (
+            f"{first['parameters'] / one.column('parameters')[0]:.1f}"
+        )
         found[f"{name}_times_flops"] = f"{first['flops'] / one.column('flops')[0]:.2f}"
         row = runs.summary("bits", by="design")[0]
-        found[f"{name}_bits"] = wording.with_bounds(row["mean"], row["low"], row["high"])
+        found[f"{name}_bits"] = wording.of_runs(row)
         if design != "one" and len(seeds) > 1:
             gain = paired_interval(one.column("bits"), runs.column("bits"))
             found[f"{name}_gain"] = wording.with_bounds(gain.value, gain.low, gain.high, digits=3)
@@ -235,8 +237,7 @@ def findings(results: Results) -> dict[str, str]:
         if DESIGNS[design].experts:
             for value in ("largest", "dead"):
                 row = runs.summary(value, by="design")[0]
-                bounds = max(0.0, row["low"]), min(1.0, row["high"])
-                found[f"{name}_{value}"] = wording.percent_with_bounds(row["mean"], *bounds)
+                found[f"{name}_{value}"] = wording.of_runs(row, digits=0, share=True)
     return found | _share_of_large(ends)
 
 
