@@ -1,9 +1,9 @@
 """What does it cost that all layers are the same?
 
-Small decoders read Shakespeare for equally many steps, with the same batches: four blocks, each with
-weights of its own; one block that is applied four times (`shared`); such a block that is twice as
-wide, and so has the parameters of four; and one block that is applied once. And the first with an
-output that is the table of the tokens' vectors (`tied`). Counted are parameters, and the matrix
+Small decoders read Shakespeare for equally many steps, with the same batches: four blocks, each
+with weights of its own; one block that is applied four times (`shared`); such a block that is twice
+as wide, and so has the parameters of four; and one block that is applied once. And the first with
+an output that is the table of the tokens' vectors (`tied`). Counted are parameters, and the matrix
 products of a training step with the scores that the mask allows; sharing takes the first off and
 leaves the second. Measured are bits a character of the validation plays, as in `loss_vs_experts`,
 and the time of a training step, of all designs in turn.

@@ -6,9 +6,9 @@ times the norm of their inputs (Wanda, within rows); or any, by chance. At a hal
 of each four neighbours, by magnitude and by Wanda. Then the model is judged as it is. Some are
 trained a little more, with the zeros held; so is the whole model, which is what that alone brings.
 
-Scored are bits a character of the plays, each predicted from 65 to 128 characters before it, and the
-share of images named wrongly; on what the model was not trained on, `unseen`, and on what it was,
-`seen`. A seed decides the text or the part of the images that is scored, the text or the images
+Scored are bits a character of the plays, each predicted from 65 to 128 characters before it, and
+the share of images named wrongly; on what the model was not trained on, `unseen`, and on what it
+was, `seen`. A seed decides the text or the part of the images that is scored, the text or the images
 that Wanda listens to, what is left out by chance, and the batches of the retraining.
 
 Sources: Han et al. 2015 (arXiv:1506.02626) for magnitude and retraining; Sun et al. 2024
