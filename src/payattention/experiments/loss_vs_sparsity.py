@@ -8,8 +8,8 @@ trained a little more, with the zeros held; so is the whole model, which is what
 
 Scored are bits a character of the plays, each predicted from 65 to 128 characters before it, and
 the share of images named wrongly; on what the model was not trained on, `unseen`, and on what it
-was, `seen`. A seed decides the text or the part of the images that is scored, the text or the images
-that Wanda listens to, what is left out by chance, and the batches of the retraining.
+was, `seen`. A seed decides the text or the part of the images that is scored, the text or the
+images that Wanda listens to, what is left out by chance, and the batches of the retraining.
 
 Sources: Han et al. 2015 (arXiv:1506.02626) for magnitude and retraining; Sun et al. 2024
 (arXiv:2306.11695) for Wanda and for one-shot pruning of language models.
