@@ -86,7 +86,7 @@ class Experts(nn.Module):
         self.routing = routing = self.route(tokens)
         order, sizes = _by_expert(routing, len(self.experts))
         asking = order // self.chosen
-        # index_select, for the gradient of tokens[asking] takes twice its time
+        # by index_select, whose gradient takes half the time of that of tokens[asking]
         parts = tokens.index_select(0, asking).split(sizes)
         answers = [expert(part) for expert, part in zip(self.experts, parts, strict=True)]
         weights = routing.weights.flatten().index_select(0, order)
@@ -105,10 +105,8 @@ class Experts(nn.Module):
     def route(self, tokens: Float[Tensor, "tokens d_model"]) -> Routing:
         """Where each token is sent."""
         probabilities = self.router(tokens).softmax(dim=-1)
-        if self.chosen == 1:  # max is the quicker
-            weights, experts = probabilities.max(dim=-1, keepdim=True)
-        else:
-            weights, experts = probabilities.topk(self.chosen, dim=-1)
+        weights, experts = probabilities.topk(self.chosen, dim=-1)
+        if self.chosen > 1:
             weights = weights / weights.sum(dim=-1, keepdim=True)
         return Routing(probabilities, experts, weights, self._room(experts))
 

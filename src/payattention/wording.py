@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -72,7 +73,7 @@ def percent_with_bounds(mean: float, low: float, high: float, *, digits: int = 0
     return f"{percent(mean, digits=digits)} ({bounds})"
 
 
-def of_runs(row: Mapping[str, float], *, digits: int = 2, share: bool = False) -> str:
+def of_runs(row: Mapping[str, Any], *, digits: int = 2, share: bool = False) -> str:
     """A row of `Results.summary`: its mean, and its bounds where more than one run gives some.
 
     A `share` is said as a percentage, whose bounds are no less than 0 and no more than 100.

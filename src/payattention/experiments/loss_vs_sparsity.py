@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from payattention import data, pruning, train, trained, wording
+from payattention import data, pruning, train, trained, vision, wording
 from payattention.measure import paired_interval
 from payattention.records import Record, Results
 from payattention.transformer import patches
@@ -150,7 +150,8 @@ def _clothes(config: Config, seed: int) -> Task:
 
     def draw(generator: torch.Generator) -> Batch:
         rows = torch.randint(len(images), (config.batches[1],), generator=generator)
-        return images[rows], classes[rows]
+        moved = vision.shifted(images[rows], generator, pixels=trained.VIT.pixels)
+        return moved, classes[rows]
 
     def logits(model: nn.Module, batch: Batch) -> Tensor:
         return model(patches(batch[0], size=trained.VIT_PATCH))

@@ -50,12 +50,12 @@ def points(config: Config) -> list[Record]:
 
 def calls(config: Config, point: Record) -> dict[str, Callable[[], None]]:
     """The one part and both ways to compute the experts, by name."""
-
-    def part() -> FeedForward:
-        return FeedForward(config.d_model, config.d_ff)
-
-    one, mixture = part(), Experts((part() for _ in range(config.experts)), d_model=config.d_model)
-    x = torch.randn(1, point["tokens"], config.d_model, requires_grad=True)
+    sizes = config.d_model, config.d_ff
+    one = FeedForward(*sizes)
+    parts = (FeedForward(*sizes) for _ in range(config.experts))
+    mixture = Experts(parts, d_model=config.d_model)
+    backward = point["passes"] == PASSES[1]
+    x = torch.randn(1, point["tokens"], config.d_model, requires_grad=backward)
     towards = torch.randn_like(x)
 
     def both(layer: nn.Module, forward: Callable[[Tensor], Tensor]) -> None:
@@ -67,7 +67,7 @@ def calls(config: Config, point: Record) -> dict[str, Callable[[], None]]:
         with torch.no_grad():
             forward(x)
 
-    passes = both if point["passes"] == "forward and backward" else alone
+    passes = both if backward else alone
     return {
         "one": partial(passes, one, one),
         "grouped": partial(passes, mixture, mixture),
