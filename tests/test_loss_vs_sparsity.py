@@ -8,7 +8,9 @@ import torch
 from payattention.experiments import loss_vs_sparsity
 from payattention.records import Results
 
-SPARSITY = replace(loss_vs_sparsity.FULL, stretches=2, images=30, heard=2, batches=(1, 2), steps=2)
+SPARSITY = replace(
+    loss_vs_sparsity.FULL, stretches=2, images=30, heard=2, batches=(1, 2), steps=(1, 2)
+)
 
 
 @pytest.mark.parametrize("model", SPARSITY.models)

@@ -3,8 +3,11 @@
 The book's GPT and ViT, trained, lose a share of the weights of their blocks: those of the least
 magnitude, compared over all maps, within each map or within each row; those of the least magnitude
 times the norm of their inputs (Wanda, within rows); or any, by chance. At a half there is also two
-of each four neighbours, by magnitude and by Wanda. Then the model is judged as it is. Some are
-trained a little more, with the zeros held; so is the whole model, which is what that alone brings.
+of each four neighbours, by magnitude and by Wanda. Then the model is judged as it is. Some, of the
+least magnitude within each map, are trained a little more, with the zeros held; so is the whole
+model, which is what that alone brings. (In a trial of the GPT at 80 %, the same training ended more
+than half a bit higher behind the comparison over all maps, which leaves the first block nearly
+empty.)
 
 Scored are bits a character of the plays, each predicted from 65 to 128 characters before it, and
 the share of images named wrongly; on what the model was not trained on, `unseen`, and on what it
@@ -29,8 +32,8 @@ from payattention.measure import paired_interval
 from payattention.records import Record, Results
 from payattention.transformer import patches
 
-TOLERANCE = {"seen": 0.02, "unseen": 0.02, "sparsity": 1e-9}
-RETRAINED = "magnitude, retrained"
+TOLERANCE = {"seen": 0.02, "unseen": 0.02, "sparsity": 1e-6, "least_left": 1e-6}
+RETRAINED = "magnitude, each map, retrained"
 FREE = {"GPT": 0.05, "ViT": 0.01}
 """What may be lost and still pass for little: bits a character, and share of images."""
 
@@ -42,8 +45,8 @@ class Config:
     models: tuple[str, ...] = ("GPT", "ViT")
     sparsities: tuple[float, ...] = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
     retrained: tuple[float, ...] = (0.0, 0.5, 0.8, 0.9, 0.95, 0.99)
-    steps: int = 150
-    rates: tuple[float, float] = (1e-3, 3e-4)
+    steps: tuple[int, int] = (400, 150)
+    rates: tuple[float, float] = (2e-3, 1e-3)
     batches: tuple[int, int] = (8, 50)
     stretches: int = 128
     images: int = 2000
@@ -99,12 +102,13 @@ Batch = tuple[Tensor, Tensor]
 
 
 class Task(NamedTuple):
-    """A trained model, and all that is done with one; `rate` and `draw` are of the retraining."""
+    """A trained model, and what is done with it; `draw`, `steps` and `rate` retrain it."""
 
     model: nn.Module
     loss: Callable[[nn.Module, Batch], Tensor]
     score: Callable[[nn.Module, Batch], float]
     draw: Callable[[torch.Generator], Batch]
+    steps: int
     rate: float
     seen: Batch
     unseen: Batch
@@ -134,6 +138,7 @@ def _plays(config: Config, seed: int) -> Task:
         loss=nats,
         score=bits,
         draw=data.language_batches("train", batch=config.batches[0]),
+        steps=config.steps[0],
         rate=config.rates[0],
         seen=stretches("train", config.stretches),
         unseen=stretches("validation", config.stretches),
@@ -164,6 +169,7 @@ def _clothes(config: Config, seed: int) -> Task:
         loss=lambda model, batch: F.cross_entropy(logits(model, batch), batch[1]),
         score=error,
         draw=draw,
+        steps=config.steps[1],
         rate=config.rates[1],
         seen=part("train"),
         unseen=part("test"),
@@ -190,29 +196,34 @@ def masks(of: Task, way: str, share: float, *, seed: int) -> pruning.Masks:
 
 
 def measure(config: Config, point: Record) -> list[Record]:
-    """The score on what the model has seen and has not, and the share of zeros in its blocks."""
+    """Scores on the seen and the unseen, the share of zeros, and what the emptiest map keeps."""
     way, share, seed = point["way"], point["share"], point["seed"]
     of = task(config, point["model"], seed)
     if way == RETRAINED:
-        kept = masks(of, "magnitude", share, seed=seed)
+        kept = masks(of, "magnitude, each map", share, seed=seed)
         with pruning.pruned(of.model, kept):
-            train.train(of.model, of.draw, of.loss, recipe=_recipe(config, of, seed))
+            train.train(of.model, of.draw, of.loss, recipe=_recipe(of, seed))
     elif way != "whole":
         pruning.prune(of.model, masks(of, way, share, seed=seed))
     maps = [linear.weight for linear in pruning.prunable(of.model).values()]
-    zeros = sum(int((weight == 0).sum()) for weight in maps) / sum(w.numel() for w in maps)
+    left = [int(weight.count_nonzero()) for weight in maps]
+    sizes = [weight.numel() for weight in maps]
+    found = {
+        "sparsity": 1 - sum(left) / sum(sizes),
+        "least_left": min(n / size for n, size in zip(left, sizes, strict=True)),
+    }
     with torch.no_grad():
         scores = {"seen": of.score(of.model, of.seen), "unseen": of.score(of.model, of.unseen)}
-    return [{"sparsity": zeros} | scores]
+    return [found | scores]
 
 
-def _recipe(config: Config, of: Task, seed: int) -> train.Recipe:
+def _recipe(of: Task, seed: int) -> train.Recipe:
     return train.Recipe(
-        steps=config.steps,
+        steps=of.steps,
         learning_rate=of.rate,
-        warmup_steps=config.steps // 10,
+        warmup_steps=of.steps // 10,
         seed=seed,
-        record_every=config.steps,
+        record_every=of.steps,
     )
 
 
@@ -248,7 +259,8 @@ def findings(results: Results) -> dict[str, str]:
     seeds = set(results.column("seed").tolist())
     found = {
         "seeds": str(len(seeds)),
-        "steps": str(FULL.steps),
+        "gpt_steps": str(FULL.steps[0]),
+        "vit_steps": str(FULL.steps[1]),
         "gpt_free_bits": str(FREE["GPT"]),
         "vit_free_points": f"{100 * FREE['ViT']:.0f}",
     }
@@ -256,6 +268,9 @@ def findings(results: Results) -> dict[str, str]:
         name = _name(row["model"], row["way"], row["share"])
         vit = row["model"] == "ViT"
         found[name] = wording.of_runs(row, digits=1 if vit else 2, share=vit)
+    for row in results.where(way="magnitude").summary("least_left", by=("model", "share")):
+        name = _name(row["model"], "magnitude", row["share"])
+        found[f"{name}_least_left"] = wording.percent(row["mean"], digits=1)
     for model in dict.fromkeys(results.column("model").tolist()):
         for way in (*WAYS, RETRAINED):
             if len(results.where(model=model, way=way)):
