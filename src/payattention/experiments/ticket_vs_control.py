@@ -94,15 +94,15 @@ def measure(config: Config, point: Record) -> list[Record]:
 
     first = build(seed)
     found = [{"kind": "whole", "round": 0, "sparsity": 0.0, "bits": of(first, {})}]
-    largest = pruning.magnitudes(first)
-    ticket, masks = first, pruning.keep_largest(largest, 0.0)
+    learned_first = pruning.magnitudes(first)
+    ticket, masks = first, pruning.keep_largest(learned_first, 0.0)
     for number in range(1, point["rounds"] + 1):
         share = 1 - 0.5**number
         scores = pruning.magnitudes(ticket)
         masks = pruning.keep_largest(scores, share, among="map", within=masks)
         generator = torch.Generator().manual_seed(1000 * seed + number)
         elsewhere = pruning.shuffled(masks, generator=generator)
-        at_once = pruning.keep_largest(largest, share, among="map")
+        at_once = pruning.keep_largest(learned_first, share, among="map")
         ticket = build(seed)
         losses = {
             "ticket": of(ticket, masks),
@@ -147,7 +147,8 @@ def findings(results: Results) -> dict[str, str]:
             found[f"{name}_{row['kind'].replace(' ', '_')}"] = wording.of_runs(row)
         if len(seeds) > 1:
             ticket = of.where(kind="ticket").column("bits")
-            others = {"whole": whole} | {c: of.where(kind=c).column("bits") for c in CONTROLS}
+            controls = CONTROLS if number > 1 else CONTROLS[:-1]
+            others = {"whole": whole} | {c: of.where(kind=c).column("bits") for c in controls}
             for kind, losses in others.items():
                 by = paired_interval(losses, ticket)
                 ahead = wording.with_bounds(by.value, by.low, by.high, digits=3)
