@@ -6,7 +6,8 @@ as wide, and so has the parameters of four; and one block that is applied once. 
 an output that is the table of the tokens' vectors (`tied`). Counted are parameters, and the matrix
 products of a training step with the scores that the mask allows; sharing takes the first off and
 leaves the second. Measured are bits a character of the validation plays, as in `loss_vs_experts`,
-and the time of a training step, of all designs in turn.
+and the time of a training step, of all designs in turn. The rate of learning is that of
+`loss_vs_flops` for the width.
 
 Sources: Lan et al. 2019, ALBERT (arXiv:1909.11942), for one block; Dehghani et al. 2018
 (arXiv:1807.03819) for the same as a recurrence in depth; Press and Wolf 2016 (arXiv:1608.05859)
@@ -24,6 +25,7 @@ from torch.nn import functional as F
 from payattention import data, train, wording
 from payattention import measure as clock
 from payattention.cost import operations, parameters
+from payattention.experiments import loss_vs_flops
 from payattention.experiments.loss_vs_flops import bits
 from payattention.measure import paired_interval
 from payattention.records import Record, Results
@@ -53,7 +55,6 @@ class Config:
     batch: int = 16
     steps: int = 1500
     cheap_steps: int = 20
-    learning_rate: float = 5e-3
     tests: int = 256
     repeats: int = 9
     seeds: int = 3
@@ -122,13 +123,14 @@ def measure(config: Config, point: Record) -> list[Record]:
         return times(config)
     design, steps = point["design"], point["steps"]
     model = build(config, design, point["seed"])
+    size = loss_vs_flops.Size(model.shape.layers, model.shape.d_model)
     train.train(
         model,
         data.language_batches("train", batch=config.batch, context=config.tokens),
         nats,
         recipe=train.Recipe(
             steps=steps,
-            learning_rate=config.learning_rate,
+            learning_rate=loss_vs_flops.rate(loss_vs_flops.FULL, size, steps),
             warmup_steps=max(1, steps // 10),
             seed=point["seed"],
             record_every=steps,
