@@ -53,7 +53,7 @@ class Config:
     heads: int = 4
     tokens: int = 64
     batch: int = 16
-    steps: int = 1500
+    steps: int = 1200
     cheap_steps: int = 20
     tests: int = 256
     repeats: int = 9
