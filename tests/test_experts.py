@@ -54,6 +54,12 @@ def test_a_loop_over_tokens_gives_the_same(chosen, capacity):
         assert (a is None or not a.any()) if b is None else torch.allclose(a, b, atol=1e-10)
 
 
+@pytest.mark.parametrize(("chosen", "capacity"), [(1, None), (2, None), (2, 0.5)])
+def test_all_experts_everywhere_give_the_same(chosen, capacity):
+    model, x = mixture(chosen=chosen, capacity=capacity), drawn(3, 13, 7)
+    torch.testing.assert_close(model(x), model.everywhere(x), atol=1e-12, rtol=1e-10)
+
+
 def test_the_likeliest_are_chosen_with_their_weights():
     model, x = mixture(chosen=2), drawn(1, 17, 7)
     routing = model.route(x[0])

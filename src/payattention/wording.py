@@ -1,6 +1,8 @@
 """Numbers as prose says them: rounded to what the reader can use, with their uncertainty."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -69,3 +71,22 @@ def percent_with_bounds(mean: float, low: float, high: float, *, digits: int = 0
     """
     bounds = f"{100 * low:.{digits}f} to {100 * high:.{digits}f}"
     return f"{percent(mean, digits=digits)} ({bounds})"
+
+
+def of_runs(row: Mapping[str, Any], *, digits: int = 2, share: bool = False) -> str:
+    """A row of `Results.summary`: its mean, and its bounds where more than one run gives some.
+
+    A `share` is said as a percentage, whose bounds are no less than 0 and no more than 100.
+
+    >>> of_runs({"mean": 0.25, "low": -0.03, "high": 0.53, "runs": 3}, digits=0, share=True)
+    '25\\xa0% (0 to 53)'
+    >>> of_runs({"mean": 0.25, "low": math.nan, "high": math.nan, "runs": 1})
+    '0.25'
+    """
+    mean, low, high = row["mean"], row["low"], row["high"]
+    if share:
+        low, high = max(0.0, low), min(1.0, high)
+    if row["runs"] > 1:
+        said = percent_with_bounds if share else with_bounds
+        return said(mean, low, high, digits=digits)
+    return percent(mean, digits=digits) if share else f"{mean:.{digits}f}"
