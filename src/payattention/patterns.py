@@ -54,8 +54,11 @@ class Pattern(ABC):
     def allows(self, rows: Int[Tensor, "*a"], columns: Int[Tensor, "*b"]) -> Bool[Tensor, "..."]:
         """Whether each row may look at each column; the two are broadcast against each other."""
 
-    def grids(self, tokens: int) -> Iterator[Grid]:
-        """Grids that hold each pair that the pattern allows once, and may hold others."""
+    def grids(self, tokens: int, *, height: int = TILE) -> Iterator[Grid]:
+        """Grids that hold each pair that the pattern allows once, and may hold others.
+
+        Where it is free to choose, squares are `height` rows high.
+        """
         for rows, columns in _bands(tokens, lambda end: tokens):
             yield Grid(rows, columns, self)
 
@@ -143,7 +146,7 @@ class Causal(Pattern):
     def allows(self, rows: Tensor, columns: Tensor) -> Tensor:
         return columns <= rows
 
-    def grids(self, tokens: int) -> Iterator[Grid]:
+    def grids(self, tokens: int, *, height: int = TILE) -> Iterator[Grid]:
         for rows, columns in _bands(tokens, lambda end: end):
             yield Grid(rows, columns, self)
 
@@ -168,9 +171,8 @@ class Window(Pattern):
     def allows(self, rows: Tensor, columns: Tensor) -> Tensor:
         return (rows - columns).abs() < self.size
 
-    def grids(self, tokens: int) -> Iterator[Grid]:
-        height = min(TILE, max(16, self.size // 4))
-        for starts, height_ in _tiles(tokens, height):
+    def grids(self, tokens: int, *, height: int = TILE) -> Iterator[Grid]:
+        for starts, height_ in _tiles(tokens, max(16, min(height, self.size // 4))):
             rows = starts[:, None] + torch.arange(height_)
             # some columns more than needed, of which as many are taken as suit a kernel
             beside = torch.arange(1 - self.size - MARGIN, height_ + self.size - 1)
@@ -189,7 +191,7 @@ class Strided(Pattern):
     def allows(self, rows: Tensor, columns: Tensor) -> Tensor:
         return (rows - columns) % self.stride == 0
 
-    def grids(self, tokens: int) -> Iterator[Grid]:
+    def grids(self, tokens: int, *, height: int = TILE) -> Iterator[Grid]:
         whole, rest = divmod(tokens, self.stride)
         for first, last, length in ((0, rest, whole + 1), (rest, self.stride, whole)):
             if first < last and length:
@@ -213,7 +215,7 @@ class Blocks(Pattern):
     def allows(self, rows: Tensor, columns: Tensor) -> Tensor:
         return rows // self.size == columns // self.size
 
-    def grids(self, tokens: int) -> Iterator[Grid]:
+    def grids(self, tokens: int, *, height: int = TILE) -> Iterator[Grid]:
         for starts, height in _tiles(tokens, self.size):
             at = starts[:, None] + torch.arange(height)
             yield Grid(at, at, self)
@@ -234,7 +236,7 @@ class Summaries(Pattern):
         last = columns % self.size >= self.size - self.count
         return last.expand(torch.broadcast_shapes(rows.shape, columns.shape))
 
-    def grids(self, tokens: int) -> Iterator[Grid]:
+    def grids(self, tokens: int, *, height: int = TILE) -> Iterator[Grid]:
         at = torch.arange(tokens)
         columns = at[at % self.size >= self.size - self.count]
         if len(columns):
@@ -254,7 +256,7 @@ class Global(Pattern):
     def allows(self, rows: Tensor, columns: Tensor) -> Tensor:
         return (rows < self.count) | (columns < self.count)
 
-    def grids(self, tokens: int) -> Iterator[Grid]:
+    def grids(self, tokens: int, *, height: int = TILE) -> Iterator[Grid]:
         count, at = min(self.count, tokens), torch.arange(tokens)
         yield Grid(at[None], at[None, :count], self)
         if count < tokens:
@@ -298,7 +300,7 @@ class RandomBlocks(Pattern):
             found = found | (self.drawn(blocks, choice) == asked)
         return found
 
-    def grids(self, tokens: int) -> Iterator[Grid]:
+    def grids(self, tokens: int, *, height: int = TILE) -> Iterator[Grid]:
         within = torch.arange(self.size)
         for starts, height in _tiles(tokens, self.size):
             draws = [self.drawn(starts // self.size, choice) for choice in range(self.count)]
@@ -326,9 +328,9 @@ class _Either(Pattern):
     def allows(self, rows: Tensor, columns: Tensor) -> Tensor:
         return self.first.allows(rows, columns) | self.second.allows(rows, columns)
 
-    def grids(self, tokens: int) -> Iterator[Grid]:
-        yield from self.first.grids(tokens)
-        for grid in self.second.grids(tokens):  # what both allow is the first one's
+    def grids(self, tokens: int, *, height: int = TILE) -> Iterator[Grid]:
+        yield from self.first.grids(tokens, height=height)
+        for grid in self.second.grids(tokens, height=height):  # what both allow is the first one's
             yield Grid(grid.rows, grid.columns, _Both(grid.allows, _Not(self.first)))
 
 
@@ -345,9 +347,9 @@ class _Both(Pattern):
     def allows(self, rows: Tensor, columns: Tensor) -> Tensor:
         return self.first.allows(rows, columns) & self.second.allows(rows, columns)
 
-    def grids(self, tokens: int) -> Iterator[Grid]:
+    def grids(self, tokens: int, *, height: int = TILE) -> Iterator[Grid]:
         smaller, other = sorted((self.first, self.second), key=lambda p: _area(p, tokens))
-        for grid in smaller.grids(tokens):
+        for grid in smaller.grids(tokens, height=height):
             yield Grid(grid.rows, grid.columns, _Both(grid.allows, other))
 
 

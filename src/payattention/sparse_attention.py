@@ -26,12 +26,15 @@ from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 from torch.nn.functional import pad, scaled_dot_product_attention
 
 from payattention.attention import _expect_pairs
-from payattention.patterns import Causal, Full, Grid, Pattern, allowed
+from payattention.patterns import TILE, Causal, Full, Grid, Pattern, allowed
 
 CHUNK = 65_536
 """Columns of squares that are planned, and computed, in one call."""
 CHUNK_BACK = 16_384
 """The same for the backward pass, whose gradients of columns bound the memory."""
+TILE_BACK = 64
+"""Rows of a window that go back together: each tile has gradients for all of its columns, so that
+higher tiles have fewer to add up."""
 VECTOR = 16
 """Numbers that a processor multiplies at once; widths are rounded up to them where that is free."""
 LEAST_HEIGHT = 32
@@ -145,7 +148,7 @@ class Plan(NamedTuple):
 
 
 @lru_cache(maxsize=32)
-def plan(pattern: Pattern, tokens: int) -> Plan:
+def plan(pattern: Pattern, tokens: int, height: int = TILE) -> Plan:
     """The squares that hold what the pattern allows, with their masks; made once and kept.
 
     `pairs` is how many scores the pattern allows, `executed` how many the squares have.
@@ -160,7 +163,7 @@ def plan(pattern: Pattern, tokens: int) -> Plan:
     """
     nearest = torch.full((tokens,), tokens)
     squares, pairs = [], 0
-    for grid in pattern.grids(tokens):
+    for grid in pattern.grids(tokens, height=height):
         for piece, mask in _pieces(grid, tokens):
             seen = nearest[piece.rows] < tokens
             columns = piece.columns[:, None, :].expand(mask.shape)
@@ -287,7 +290,7 @@ def attend_sparse(
         q, k, v = _with_lengths(q, k, v, lengths)
     q = q.unflatten(-3, (-1, group)).reshape(-1, group, tokens, q.shape[-1])
     k, v = (x.reshape(-1, tokens, x.shape[-1]) for x in (k, v))
-    mixed = _Attend.apply(q, k, v, plan(pattern, tokens), 1 / math.sqrt(d_head))
+    mixed = _Attend.apply(q, k, v, pattern, 1 / math.sqrt(d_head))
     mixed = mixed[..., : values.shape[-1]].reshape(*queries.shape[:-1], values.shape[-1])
     if lengths is None:
         return mixed
@@ -351,20 +354,21 @@ class _Attend(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, queries, keys, values, plan, scale):
+    def forward(ctx, queries, keys, values, pattern, scale):
+        made = plan(pattern, queries.shape[2])
         # where some rows are written last that were not written first, there must be numbers
-        new = values.new_empty if plan.written else values.new_zeros
+        new = values.new_empty if made.written else values.new_zeros
         heads, group, tokens = queries.shape[:-1]
         # token by token in memory, as the kernel leaves it, and as heads are joined again
         output = new(tokens, heads, group, values.shape[-1]).permute(1, 2, 0, 3)
         sums = queries.new_full((*queries.shape[:-1], 1), -math.inf, dtype=_wide(queries))
         kernel = _kernel(queries, values)
-        for each in plan.squares:
+        for each in made.squares:
             q, k, v = _rows(queries, each), each.columns.of(keys), each.columns.of(values)
             mixed, logs = kernel.forward(q, k, v, _hidden(each, queries), scale)
             _merge(output, sums, each, mixed, logs)
         ctx.save_for_backward(queries, keys, values, output, sums)
-        ctx.plan, ctx.scale = plan, scale
+        ctx.pattern, ctx.scale = pattern, scale
         return output
 
     @staticmethod
@@ -374,7 +378,8 @@ class _Attend(torch.autograd.Function):
         queries, keys, values, output, sums = ctx.saved_tensors
         kernel = _kernel(queries, values)
         gradients = [torch.zeros_like(x) for x in (queries, keys, values)]
-        for each in (some for squares in ctx.plan.squares for some in squares.some(CHUNK_BACK)):
+        made = plan(ctx.pattern, queries.shape[2], TILE_BACK)
+        for each in (some for squares in made.squares for some in squares.some(CHUNK_BACK)):
             q, k, v = _rows(queries, each), each.columns.of(keys), each.columns.of(values)
             given = [_rows(x, each) for x in (d_output, output, sums)]
             found = kernel.backward(q, k, v, *given, _hidden(each, queries), ctx.scale)
