@@ -30,6 +30,7 @@ from payattention.experiments import (
     loss_vs_flops,
     loss_vs_length,
     loss_vs_mask,
+    loss_vs_pattern,
     loss_vs_rate,
     loss_vs_sharing,
     loss_vs_sparsity,
@@ -40,6 +41,7 @@ from payattention.experiments import (
     pronunciation_vs_length,
     recall_vs_gap,
     recall_vs_pairs,
+    recall_vs_pattern,
     right_vs_place,
     score_vs_size,
     softmax_vs_width,
@@ -48,15 +50,13 @@ from payattention.experiments import (
     ticket_vs_control,
     time_vs_experts,
     time_vs_parameters,
+    time_vs_pattern,
     time_vs_size,
     time_vs_sparsity,
     time_vs_tokens,
-    loss_vs_pattern,
-    recall_vs_pattern,
-    time_vs_pattern,
+    time_vs_width,
     time_vs_written,
     window_vs_peers,
-    time_vs_width,
 )
 from payattention.pronunciation import Speller, without_stress
 from payattention.records import Results

@@ -87,7 +87,8 @@ def test_wanda_forgets_its_hooks_when_a_run_fails(model):
 
 def test_chance_is_drawn_anew_and_again(model):
     draws = [
-        pruning.by_chance(model, generator=torch.Generator().manual_seed(seed)) for seed in (0, 0, 1)
+        pruning.by_chance(model, generator=torch.Generator().manual_seed(seed))
+        for seed in (0, 0, 1)
     ]
     name = "blocks.0.mlp.widen.weight"
     assert torch.equal(draws[0][name], draws[1][name])

@@ -25,7 +25,7 @@ from payattention.patterns import (
     strided,
 )
 from payattention.shape import TransformerShape
-from payattention.sparse_attention import _Plain, attend_sparse, plan
+from payattention.sparse_attention import attend_sparse, plan
 from payattention.transformer import Decoder
 
 USUAL = {
@@ -65,10 +65,12 @@ def both(qkv, pattern, mask=None, **how):
     return [[out, *torch.autograd.grad(out, qkv, towards)] for out in (dense, sparse)]
 
 
-@pytest.fixture(params=["fused", "plain"])
+@pytest.fixture(params=["fused", "products", "as it chooses"])
 def kernel(request, monkeypatch):
-    if request.param == "plain":
-        monkeypatch.setattr(sparse_attention, "_kernel", lambda queries, values: _Plain)
+    if request.param == "products":
+        monkeypatch.setattr(sparse_attention, "FUSED", None)
+    if request.param == "fused":
+        monkeypatch.setattr(sparse_attention, "MANY", 10**9)
 
 
 @pytest.mark.parametrize("tokens", TOKENS)
@@ -226,9 +228,7 @@ def test_bad_input_is_named(change, error, told):
     lengths = torch.tensor(change["lengths"]) if "lengths" in change else None
     pattern = change.get("pattern", CAUSAL)
     with pytest.raises(error, match=told):
-        inspect.unwrap(attend_sparse)(
-            given["q"], given["k"], given["v"], pattern, lengths=lengths
-        )
+        inspect.unwrap(attend_sparse)(given["q"], given["k"], given["v"], pattern, lengths=lengths)
 
 
 def test_all_atoms_can_be_planned():
@@ -280,9 +280,7 @@ def test_what_was_kept_gives_the_same_in_pieces_of_any_size(name):
     ids = torch.randint(17, (2, 51))
     kept = model.room(pattern)
     cuts = [0, 7, 8, 9, 20, 21, 40, 51]
-    pieces = [
-        model(ids[:, a:b], pattern, kept=kept) for a, b in zip(cuts, cuts[1:], strict=False)
-    ]
+    pieces = [model(ids[:, a:b], pattern, kept=kept) for a, b in zip(cuts, cuts[1:], strict=False)]
     torch.testing.assert_close(torch.cat(pieces, dim=1), model(ids, pattern.mask(51)))
 
 

@@ -113,9 +113,7 @@ def generate(
         _expect_prompt(model, row, prompt, tokens=tokens, stop=when_full == "stop")
 
     def write(ids: Tensor) -> Tensor:
-        new = stream(
-            model, ids, sampler=sampler, generator=generator, mask=mask, cached=cached
-        )
+        new = stream(model, ids, sampler=sampler, generator=generator, mask=mask, cached=cached)
         return torch.stack([next(new) for _ in range(tokens)], dim=1)
 
     if isinstance(prompts, Tensor):

@@ -265,7 +265,7 @@ class Global(Pattern):
 
 @dataclass(frozen=True)
 class RandomBlocks(Pattern):
-    """A block of `size` tokens may look at `count` blocks of a text of `tokens`, drawn once for all.
+    """A block of `size` tokens may look at `count` blocks of a text of `tokens`, drawn once.
 
     With `past`, they are drawn from the block itself and those before it. The same block may be
     drawn twice.

@@ -37,6 +37,9 @@ TILE_BACK = 64
 higher tiles have fewer to add up."""
 VECTOR = 16
 """Numbers that a processor multiplies at once; widths are rounded up to them where that is free."""
+MANY, LOW, AT_ONCE = 16, 64, 20_000
+"""From so many squares on, no higher than that, they are computed by plain products, head by head
+and so many columns at a time: the scores of a call then stay in the cache."""
 LEAST_HEIGHT = 32
 """Rows below which a square is not cut any more to leave columns out."""
 WORTH_CUTTING = 0.8
@@ -206,7 +209,9 @@ def _cut(grid: Grid, mask: Tensor) -> Iterator[tuple[Grid, Tensor]]:
         if sum(widths) < WORTH_CUTTING * 2 * mask.shape[2]:
             for half in halves:
                 if mask[:, half].any():
-                    yield from _cut(Grid(grid.rows[:, half], grid.columns, grid.allows), mask[:, half])
+                    yield from _cut(
+                        Grid(grid.rows[:, half], grid.columns, grid.allows), mask[:, half]
+                    )
             return
     yield grid, mask
 
@@ -309,7 +314,7 @@ def _expect_heads(queries: Tensor, keys: Tensor, values: Tensor) -> int:
     heads, kv_heads = queries.shape[-3], keys.shape[-3]
     if kv_heads < 1 or heads % kv_heads:
         raise ValueError(f"keys: got {kv_heads} heads; expected a divisor of {heads}, of queries")
-    _expect_pairs(queries[..., ::heads // kv_heads, :, :], keys, values)
+    _expect_pairs(queries[..., :: heads // kv_heads, :, :], keys, values)
     if keys.shape[-2] != queries.shape[-2]:
         got, tokens = keys.shape[-2], queries.shape[-2]
         raise ValueError(f"keys: got {got} tokens; expected {tokens}, as many as of queries")
@@ -358,15 +363,15 @@ class _Attend(torch.autograd.Function):
         made = plan(pattern, queries.shape[2])
         # where some rows are written last that were not written first, there must be numbers
         new = values.new_empty if made.written else values.new_zeros
-        heads, group, tokens = queries.shape[:-1]
-        # token by token in memory, as the kernel leaves it, and as heads are joined again
-        output = new(tokens, heads, group, values.shape[-1]).permute(1, 2, 0, 3)
+        output = new(*queries.shape[:-1], values.shape[-1])
         sums = queries.new_full((*queries.shape[:-1], 1), -math.inf, dtype=_wide(queries))
-        kernel = _kernel(queries, values)
-        for each in made.squares:
-            q, k, v = _rows(queries, each), each.columns.of(keys), each.columns.of(values)
-            mixed, logs = kernel.forward(q, k, v, _hidden(each, queries), scale)
-            _merge(output, sums, each, mixed, logs)
+        room = _Room()
+        for squares in made.squares:
+            for kernel, heads, each, hidden in _calls(squares, queries, values, seen=True):
+                q, k, v = _three(queries[heads], keys[heads], values[heads], each)
+                into = _place_of(each, output[heads])
+                mixed, logs = kernel.forward(q, k, v, hidden, scale, room, into)
+                _merge(output[heads], sums[heads], each, mixed, logs, written=mixed is into)
         ctx.save_for_backward(queries, keys, values, output, sums)
         ctx.pattern, ctx.scale = pattern, scale
         return output
@@ -376,17 +381,18 @@ class _Attend(torch.autograd.Function):
         if torch.is_grad_enabled():
             raise RuntimeError("attend_sparse: has no second gradient; got create_graph=True")
         queries, keys, values, output, sums = ctx.saved_tensors
-        kernel = _kernel(queries, values)
         gradients = [torch.zeros_like(x) for x in (queries, keys, values)]
         made = plan(ctx.pattern, queries.shape[2], TILE_BACK)
-        for each in (some for squares in made.squares for some in squares.some(CHUNK_BACK)):
-            q, k, v = _rows(queries, each), each.columns.of(keys), each.columns.of(values)
-            given = [_rows(x, each) for x in (d_output, output, sums)]
-            found = kernel.backward(q, k, v, *given, _hidden(each, queries), ctx.scale)
-            for group, d_q in enumerate(found[0].chunk(queries.shape[1], dim=2)):
-                each.rows.add(gradients[0][:, group], d_q)
-            for whole, part in zip(gradients[1:], found[1:], strict=True):
-                each.columns.add(whole, part)
+        room = _Room()
+        for squares in (some for all_ in made.squares for some in all_.some(CHUNK_BACK)):
+            for kernel, heads, each, hidden in _calls(squares, queries, values):
+                q, k, v = _three(queries[heads], keys[heads], values[heads], each)
+                given = [_rows(x[heads], each) for x in (d_output, output, sums)]
+                found = kernel.backward(q, k, v, *given, hidden, ctx.scale, room)
+                for group, d_q in enumerate(found[0].chunk(queries.shape[1], dim=2)):
+                    each.rows.add(gradients[0][heads, group], d_q)
+                for whole, part in zip(gradients[1:], found[1:], strict=True):
+                    each.columns.add(whole[heads], part)
         return *gradients, None, None
 
 
@@ -400,21 +406,42 @@ def _rows(x: Float[Tensor, "heads group tokens width"], squares: Squares) -> Ten
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
 
 
-def _hidden(squares: Squares, queries: Tensor) -> Tensor | str | None:
-    """What hides pairs of these squares, in the form that a kernel adds to the scores."""
+def _three(
+    queries: Tensor, keys: Tensor, values: Tensor, squares: Squares
+) -> tuple[Tensor, Tensor, Tensor]:
+    return _rows(queries, squares), squares.columns.of(keys), squares.columns.of(values)
+
+
+def _hidden(squares: Squares, queries: Tensor, *, seen: bool = False) -> Tensor | str | None:
+    """What hides pairs of these squares, in the form that a kernel adds to the scores.
+
+    Where each row must have been `seen` something, blind ones see all; what they hear is left out.
+    """
     mask, group = squares.mask, queries.shape[1]
     if isinstance(mask, str) and group > 1:  # the rows of several heads are no longer one square
         height = squares.rows.index.shape[1]
         mask = torch.ones(1, height, height, dtype=torch.bool).tril()
     if not isinstance(mask, Tensor):
         return mask
+    if seen and squares.blind is not None:
+        mask = mask | squares.blind[..., None]
     zero = torch.zeros(mask.shape, dtype=queries.dtype, device=queries.device)
     hidden = zero.masked_fill_(~mask.to(queries.device), -math.inf)
     return hidden if group == 1 else hidden.repeat(1, group, 1)
 
 
-def _merge(output: Tensor, sums: Tensor, squares: Squares, mixed: Tensor, logs: Tensor) -> None:
-    """Add what these squares say to what the rows have heard before."""
+def _place_of(squares: Squares, output: Tensor) -> Tensor | None:
+    """Where a kernel may write what these rows hear first, if the place is one block of memory."""
+    if not squares.first or squares.rows.steps is None or output.shape[1] > 1:
+        return None
+    place = squares.rows.of(output[:, 0])
+    return place if place.is_contiguous() else None
+
+
+def _merge(
+    output: Tensor, sums: Tensor, squares: Squares, mixed: Tensor, logs: Tensor, *, written: bool
+) -> None:
+    """Add what these squares say to what the rows have heard before, if it is not `written` yet."""
     group = output.shape[1]
     for one, (mixed_, logs_) in enumerate(
         zip(mixed.chunk(group, dim=2), logs.chunk(group, dim=2), strict=True)
@@ -423,7 +450,8 @@ def _merge(output: Tensor, sums: Tensor, squares: Squares, mixed: Tensor, logs: 
         if squares.blind is not None:
             logs_ = logs_.masked_fill(squares.blind[..., None].to(logs_.device), -math.inf)
         if squares.first:
-            squares.rows.put(output[:, one], mixed_)
+            if not written:
+                squares.rows.put(output[:, one], mixed_)
             squares.rows.put(so_far, logs_)
             continue
         before = squares.rows.of(so_far)
@@ -439,30 +467,71 @@ def _merge(output: Tensor, sums: Tensor, squares: Squares, mixed: Tensor, logs: 
 # Kernels
 
 
-class _Plain:
-    """Squares by three products; the form to read, for devices that have no better one."""
+class _Room:
+    """Memory for what is used at once and forgotten: taken for the first squares, then used again.
+
+    Fresh memory costs as much as the products that are written into it.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[str, Tensor] = {}
+
+    def of(self, name: str, like: Tensor, *sizes: int) -> Tensor:
+        """Room for so many numbers; what was in it under this name is lost."""
+        count = math.prod(sizes)
+        if name not in self._kept or self._kept[name].numel() < count:
+            self._kept[name] = like.new_empty(count)
+        return self._kept[name][:count].view(sizes)
+
+
+class _Products:
+    """Squares by matrix products and a softmax: the form to read, and the fastest for many small
+    squares, whose scores stay in the processor's cache."""
 
     @staticmethod
-    def scores(q: Tensor, k: Tensor, hidden: Tensor | str | None, scale: float) -> Tensor:
-        scores = scale * (q @ k.mT).to(_wide(q))
+    def scores(q, k, hidden: Tensor | str | None, scale: float, room: _Room) -> Tensor:
+        """scale * q k + hidden, of squares one behind the other."""
+        out = room.of("scores", q, len(q), q.shape[1], k.shape[1])
+        if hidden is None:
+            return torch.baddbmm(q.new_zeros(1, 1, 1), q, k.mT, beta=0, alpha=scale, out=out)
         if isinstance(hidden, str):
-            hidden = torch.full(scores.shape[-2:], -math.inf, device=q.device).triu(1)
-        return scores if hidden is None else scores + hidden
+            hidden = q.new_full((1, q.shape[1], q.shape[1]), -math.inf).triu_(1)
+        return torch.baddbmm(hidden, q, k.mT, alpha=scale, out=out)
 
     @classmethod
-    def forward(cls, q, k, v, hidden, scale) -> tuple[Tensor, Tensor]:
-        scores = cls.scores(q, k, hidden, scale)
-        logs = scores.logsumexp(dim=-1)
-        weights = (scores - logs.clamp(min=torch.finfo(logs.dtype).min)[..., None]).exp()
-        return weights.to(v.dtype) @ v, logs
+    def forward(
+        cls, q, k, v, hidden, scale, room: _Room, into: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        lead = q.shape[:2]
+        q, k, v = (x.reshape(-1, *x.shape[2:]) for x in (q, k, v))
+        scores = cls.scores(q, k, hidden, scale, room).to(_wide(q))
+        weights = torch.softmax(scores, dim=-1, out=room.of("weights", scores, *scores.shape))
+        # the largest weight is exp(the largest score) over the sum
+        logs = scores.amax(dim=-1) - weights.amax(dim=-1).log()
+        if into is None:
+            into = room.of("mixed", v, *lead, q.shape[1], v.shape[2])
+        torch.bmm(weights.to(v.dtype), v, out=into.view(-1, *into.shape[2:]))
+        return into, logs.unflatten(0, lead)
 
     @classmethod
-    def backward(cls, q, k, v, d_output, output, logs, hidden, scale) -> tuple[Tensor, ...]:
-        weights = (cls.scores(q, k, hidden, scale) - logs).exp()
+    def backward(
+        cls, q, k, v, d_output, output, logs, hidden, scale, room: _Room
+    ) -> tuple[Tensor, ...]:
+        lead = q.shape[:2]
         # what a row's scores have in common does not change its softmax
         common = (d_output * output).sum(dim=-1, keepdim=True)
-        d_scores = (scale * weights * (d_output @ v.mT - common)).to(q.dtype)
-        return d_scores @ k, d_scores.mT @ q, weights.to(v.dtype).mT @ d_output
+        q, k, v, d_output, logs, common = (
+            x.reshape(-1, *x.shape[2:]) for x in (q, k, v, d_output, logs, common)
+        )
+        scores = cls.scores(q, k, hidden, scale, room).to(_wide(q))
+        weights = scores.sub_(logs).exp_().to(q.dtype)
+        d_scores = room.of("d_scores", q, *weights.shape)
+        torch.baddbmm(-common, d_output, v.mT, out=d_scores).mul_(weights).mul_(scale)
+        found = [room.of(name, x, *x.shape) for name, x in (("q", q), ("k", k), ("v", v))]
+        torch.bmm(d_scores, k, out=found[0])
+        torch.bmm(d_scores.mT, q, out=found[1])
+        torch.bmm(weights.mT, d_output, out=found[2])
+        return tuple(x.unflatten(0, lead) for x in found)
 
 
 class _Fused:
@@ -470,34 +539,46 @@ class _Fused:
 
     @staticmethod
     def how(hidden: Tensor | str | None) -> tuple[bool, Tensor | None]:
-        mask = hidden[:, None] if isinstance(hidden, Tensor) else None
+        mask = hidden[None] if isinstance(hidden, Tensor) else None
         return isinstance(hidden, str), mask
 
     @classmethod
-    def forward(cls, q, k, v, hidden, scale) -> tuple[Tensor, Tensor]:
+    def forward(
+        cls, q, k, v, hidden, scale, room: _Room, into: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         causal, mask = cls.how(hidden)
-        # squares first: the kernel then writes the rows of one square side by side
-        q, k, v = (x.transpose(0, 1) for x in (q, k, v))
-        mixed, logs = FUSED(q, k, v, 0.0, causal, attn_mask=mask, scale=scale)
-        return mixed.transpose(0, 1), logs.transpose(0, 1)
+        return FUSED(q, k, v, 0.0, causal, attn_mask=mask, scale=scale)
 
     @classmethod
-    def backward(cls, q, k, v, d_output, output, logs, hidden, scale) -> tuple[Tensor, ...]:
+    def backward(
+        cls, q, k, v, d_output, output, logs, hidden, scale, room: _Room
+    ) -> tuple[Tensor, ...]:
         causal, mask = cls.how(hidden)
-        given = (x.transpose(0, 1) for x in (d_output, q, k, v, output, logs.squeeze(-1)))
-        found = FUSED_BACKWARD(*given, 0.0, causal, attn_mask=mask, scale=scale)
-        return tuple(x.transpose(0, 1) for x in found)
+        given = d_output, q, k, v, output, logs.squeeze(-1)
+        return FUSED_BACKWARD(*given, 0.0, causal, attn_mask=mask, scale=scale)
 
 
 FUSED = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu", None)
-FUSED_BACKWARD = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu_backward", None)
+FUSED_BACKWARD = getattr(
+    torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu_backward", None
+)
 
 
-def _kernel(queries: Tensor, values: Tensor) -> type[_Plain] | type[_Fused]:
-    """The fused kernel where there is one, and it takes these shapes."""
+def _calls(
+    squares: Squares, queries: Tensor, values: Tensor, *, seen: bool = False
+) -> Iterator[tuple[type[_Products] | type[_Fused], slice, Squares, Tensor | str | None]]:
+    """How squares are computed: by which kernel, of which heads, which at a time, what is hidden."""
     there = FUSED is not None and FUSED_BACKWARD is not None
     fits = queries.device.type == "cpu" and queries.shape[-1] == values.shape[-1]
-    return _Fused if there and fits else _Plain
+    count, height = squares.rows.index.shape
+    wide = queries.dtype in (torch.float32, torch.float64)
+    if there and fits and not (count >= MANY and height <= LOW and wide):
+        yield _Fused, slice(None), squares, _hidden(squares, queries, seen=seen)
+        return
+    parts = [(some, _hidden(some, queries, seen=seen)) for some in squares.some(AT_ONCE)]
+    for head in range(len(queries)):
+        for some, hidden in parts:
+            yield _Products, slice(head, head + 1), some, hidden
 
 
 # On a GPU

@@ -134,9 +134,7 @@ class Block(nn.Module):
 
 def _feed_forward(shape: TransformerShape) -> nn.Module:
     made_of = {"activation": shape.activation, "linear_bias": shape.biases != "none"}
-    parts = [
-        FeedForward(shape.d_model, shape.d_ff, **made_of) for _ in range(shape.experts or 1)
-    ]
+    parts = [FeedForward(shape.d_model, shape.d_ff, **made_of) for _ in range(shape.experts or 1)]
     if shape.experts is None:
         return parts[0]
     return Experts(parts, d_model=shape.d_model, chosen=shape.chosen)

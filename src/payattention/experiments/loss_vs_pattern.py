@@ -206,7 +206,7 @@ def over_dense(results: Results, kind: str, way: str, equal: str) -> clock.Inter
 
 
 def findings(results: Results) -> dict[str, str]:
-    """What the text says: bits of each pattern, and how many more than dense, on text and images."""
+    """What the text says: bits of each pattern, and how many more than the dense one's."""
     results = results.among(equal=EQUAL)
     found = {"seeds": str(FULL.seeds), "steps": f"{FULL.steps:,}", "size": str(FULL.size)}
     for kind in dict.fromkeys(results.column("kind").tolist()):
