@@ -1,4 +1,4 @@
-"""What a pattern allows is one rule, told three ways: pair by pair, as a mask, as grids of pairs."""
+"""What a pattern allows is one rule, told three ways: pair by pair, as a mask, as grids."""
 
 from dataclasses import dataclass
 

@@ -154,7 +154,7 @@ def test_a_model_with_nothing_left_out_is_the_same(model):
 
 @pytest.mark.parametrize("sparsity", [-0.1, 1.1, float("nan")])
 def test_shares_outside_of_one_are_named(sparsity):
-    with pytest.raises(ValueError, match="sparsity: got .*; expected 0 to 1"):
+    with pytest.raises(ValueError, match=r"sparsity: got .*; expected 0 to 1"):
         pruning.keep_largest(scored((2, 4)), sparsity)
 
 
@@ -163,7 +163,7 @@ def test_other_bad_input_is_named(model):
         pruning.keep_largest(scored((2, 4)), 0.5, among="column")
     with pytest.raises(ValueError, match="w0: got 6 inputs; expected a multiple of 4"):
         pruning.two_of_four(scored((2, 6)))
-    with pytest.raises(ValueError, match="masks: got nothing of .* no such weight"):
+    with pytest.raises(ValueError, match=r"masks: got nothing of .* no such weight"):
         pruning.prune(model, {"nothing": torch.ones(2, 2, dtype=torch.bool)})
     with pytest.raises(ValueError, match=r"masks: got blocks.0.mlp.widen.weight of \(2, 2\)"):
         pruning.prune(model, {"blocks.0.mlp.widen.weight": torch.ones(2, 2, dtype=torch.bool)})

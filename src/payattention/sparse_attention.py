@@ -567,7 +567,7 @@ FUSED_BACKWARD = getattr(
 def _calls(
     squares: Squares, queries: Tensor, values: Tensor, *, seen: bool = False
 ) -> Iterator[tuple[type[_Products] | type[_Fused], slice, Squares, Tensor | str | None]]:
-    """How squares are computed: by which kernel, of which heads, which at a time, what is hidden."""
+    """How squares are computed: by which kernel, of which heads, how many at a time."""
     there = FUSED is not None and FUSED_BACKWARD is not None
     fits = queries.device.type == "cpu" and queries.shape[-1] == values.shape[-1]
     count, height = squares.rows.index.shape
