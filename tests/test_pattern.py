@@ -18,7 +18,7 @@ from payattention.explorables import Pattern, bundle
 from payattention.explorables.pattern import RANGES
 from payattention.explorables.patterning import RULES, heard_by, packed, rule_of, unpacked
 from payattention.records import Results
-from payattention.sparse_attention import plan
+from payattention.sparse_plan import plan
 
 FOLDER = Path(bundle.__file__).parent
 SVG = "{http://www.w3.org/2000/svg}"

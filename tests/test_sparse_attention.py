@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_patterns import ATOMS, patterns
 
-from payattention import sparse_attention
+from payattention import sparse_attention, square_kernels
 from payattention.attention import RollingKeysAndValues, attend, padding_mask
 from payattention.generation import generate
 from payattention.patterns import (
@@ -26,7 +26,8 @@ from payattention.patterns import (
     strided,
 )
 from payattention.shape import TransformerShape
-from payattention.sparse_attention import attend_sparse, plan
+from payattention.sparse_attention import attend_sparse
+from payattention.sparse_plan import plan
 from payattention.transformer import Decoder
 
 USUAL = {
@@ -69,7 +70,7 @@ def both(qkv, pattern, mask=None, **how):
 @pytest.fixture(params=["fused", "products", "as it chooses"])
 def kernel(request, monkeypatch):
     if request.param == "products":
-        monkeypatch.setattr(sparse_attention, "FUSED", None)
+        monkeypatch.setattr(square_kernels, "FUSED", None)
     if request.param == "fused":
         monkeypatch.setattr(sparse_attention, "MANY", 10**9)
 
@@ -180,7 +181,7 @@ def test_no_second_gradient():
 
 FLEXIBLY = """
 import torch
-from payattention import sparse_attention
+from payattention import sparse_attention, square_kernels
 from payattention.patterns import CAUSAL, Global, RandomBlocks, Window, causal_window, strided
 
 sparse_attention._compiled = lambda: sparse_attention.flex_attention
