@@ -20,6 +20,7 @@ ALL += ["where_to_look", "rotate_pair", "interpolated"]
 ALL += ["pre_norm_block", "count_parameters", "continued_attention", "kv_cache_step", "top_p"]
 ALL += ["masked_loss"]
 ALL += ["best_size", "foretold", "valley_bottom"]
+ALL += ["near_in_a_picture", "rolling_step", "window_pairs"]
 ALL += ["online_softmax", "training_flops", "kv_cache_tokens", "seconds_at_least"]
 
 
@@ -30,6 +31,27 @@ def first_hints():
 
 
 # Right answers, written out as a reader would
+
+
+def near_one_by_one(rows, columns, side, near, *, itself=True, ahead=False, most=None, wrap=False):
+    most = near if most is None else most
+    found = torch.zeros(len(rows), columns.shape[1], dtype=torch.bool)
+    for i in range(len(rows)):
+        for j in range(columns.shape[1]):
+            (y, x), (v, u) = divmod(i, side), divmod(j, side)
+            down, across = abs(y - v), abs(x - u)
+            if wrap:
+                down, across = divmod(abs(i - j), side)
+            past = j < i or (itself and j == i) or (ahead and j > i)
+            found[i, j] = past and down <= most and across <= most
+    return found
+
+
+def rolled_in_a_list(kept, new, size):
+    rows = [*kept, new]
+    while len(rows) > size:
+        rows.pop(0)
+    return torch.stack(rows)
 
 
 def gru(x, h, weight_ih, weight_hh, bias_ih, bias_hh):
@@ -320,6 +342,9 @@ RIGHT = [
     ("kv_cache_tokens", fitting_one_after_the_other),
     ("best_size", best_size_by_search),
     ("valley_bottom", bottom_by_derivative),
+    ("near_in_a_picture", near_one_by_one),
+    ("window_pairs", lambda n, w: n * min(n, w) - min(n, w) * (min(n, w) - 1) // 2),
+    ("rolling_step", rolled_in_a_list),
     ("foretold", lambda *runs: vars_of(fits.additive(*runs, starts=3))),
     ("foretold", fitted_by_least_squares),
     ("seconds_at_least", roof_by_loop),
@@ -1189,6 +1214,35 @@ WRONG += [
     ("valley_bottom", "other_base", lambda n, y: math.exp(through(np.log10(n), y))),
     ("valley_bottom", "lowest_run", lambda n, y: n[list(y).index(min(y))]),
     ("valley_bottom", "wrong_sign", lambda n, y: math.exp(-through(np.log(n), y))),
+    ("near_in_a_picture", "ahead", lambda *given: near_one_by_one(*given, ahead=True)),
+    ("near_in_a_picture", "not_itself", lambda *given: near_one_by_one(*given, itself=False)),
+    ("near_in_a_picture", "along_the_text", lambda r, c, s, n: (r >= c) & (c >= r - n)),
+    ("near_in_a_picture", "round_the_edge", lambda *given: near_one_by_one(*given, wrap=True)),
+    ("near_in_a_picture", "less_than", lambda *g: near_one_by_one(*g, most=g[3] - 1)),
+    (
+        "near_in_a_picture",
+        "either",
+        lambda r, c, s, n: ((r // s - c // s <= n) | ((r % s - c % s).abs() <= n)) & (c <= r),
+    ),
+    (
+        "near_in_a_picture",
+        "one_sided",
+        lambda r, c, s, n: (r // s - c // s <= n) & (r % s - c % s <= n) & (c <= r),
+    ),
+    ("window_pairs", "full_from_the_start", lambda n, w: w * n),
+    ("window_pairs", "longer_than_the_text", lambda n, w: n * w - sum(range(w))),
+    ("window_pairs", "without_itself", lambda n, w: sum(min(i, w - 1) for i in range(n))),
+    ("window_pairs", "one_too_wide", lambda n, w: sum(min(i, w) + 1 for i in range(n))),
+    ("window_pairs", "all_of_the_past", lambda n, w: sum(range(n + 1))),
+    ("rolling_step", "never_forgets", lambda kept, new, size: torch.stack([*kept, new])),
+    ("rolling_step", "forgets_the_new", lambda k, new, size: torch.stack([*k, new][:size])),
+    ("rolling_step", "new_one_in_front", lambda k, new, size: torch.stack([new, *k][:size])),
+    ("rolling_step", "forgets_too_early", lambda k, new, size: torch.stack([*k[1:], new])),
+    (
+        "rolling_step",
+        "one_too_few",
+        lambda k, new, size: torch.stack([*k, new])[max(0, len(k) + 2 - size) :],
+    ),
     ("foretold", "no_floor", lambda *runs: vars_of(fits.additive(*runs, floor=False, starts=9))),
     ("foretold", "only_size", lambda n, d, y: one_term(n, y)),
     ("foretold", "only_text", lambda n, d, y: one_term(d, y, text=True)),

@@ -29,6 +29,7 @@ from payattention.checks.recurrence import (
     receptive_field,
 )
 from payattention.checks.scaling_laws import best_size, foretold, valley_bottom
+from payattention.checks.sparse_attention import near_in_a_picture, rolling_step, window_pairs
 from payattention.checks.transformer import (
     continued_attention,
     count_parameters,
@@ -56,11 +57,13 @@ __all__ = [
     "kv_cache_step",
     "kv_cache_tokens",
     "masked_loss",
+    "near_in_a_picture",
     "online_softmax",
     "pairs",
     "pre_norm_block",
     "recall_from_state",
     "receptive_field",
+    "rolling_step",
     "rotate_pair",
     "score_spread",
     "seconds_at_least",
@@ -69,4 +72,5 @@ __all__ = [
     "training_flops",
     "valley_bottom",
     "where_to_look",
+    "window_pairs",
 ]
