@@ -335,18 +335,12 @@ def test(*arguments: str) -> None:
     """Run the unit tests, two at a time, with branch coverage; some, alone: test -k gru."""
     ready()
     minilm()
-    # each with one thread: where two share the cores, threads that wait for each other take hours
+    # one thread each: on a busy machine, two that wait for each other take ten times as long
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     two = ["-n", "2", "--dist=worksteal", "--durations=25"]
     coverage = ["--cov", "--cov-report=term", f"--cov-fail-under={COVERAGE_PERCENT}"]
-    run(
-        VENV_PYTHON,
-        "-m",
-        "pytest",
-        "--ignore=tests/site",
-        *(arguments or two + coverage),
-        **threads,
-    )
+    pytest = [VENV_PYTHON, "-m", "pytest", "--ignore=tests/site"]
+    run(*pytest, *(arguments or two + coverage), **threads)
 
 
 def test_site(*arguments: str) -> None:
