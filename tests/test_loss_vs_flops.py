@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from payattention import data, wording
+from payattention import data, isoflop, wording
 from payattention.cost import operations
 from payattention.experiments import (
     interval_vs_truth,
@@ -117,6 +117,18 @@ def test_leaving_the_output_out_makes_the_exponent_larger():
     huge = [budget * 1e8 for budget in budgets]
     tiny_output = loss_vs_flops.counted_exponent(replace(LAW, A=1e4), huge[:3], blocks=True)
     assert tiny_output == pytest.approx(LAW.parameters_exponent, abs=0.03)
+
+
+def test_resamples_have_as_many_runs_of_each_budget(runs, monkeypatch):
+    seen = []
+
+    def valleys(budgets, parameters, bits):
+        seen.append(sorted(budgets))
+        return dict.fromkeys((1.0, 10.0), isoflop.Valley(5.0, 2.0, 1.0, True))
+
+    monkeypatch.setattr(isoflop, "valleys", valleys)
+    loss_vs_flops.resampled_valleys(runs, repeats=3)
+    assert seen == [sorted(runs.column("budget"))] * 4
 
 
 def test_costlier_is_told_where_it_costs_most(runs):
