@@ -52,6 +52,9 @@ def jupyter_lab(folder):
 def run_first_cell(page):
     """Runs the first cell of the notebook that the page has opened, which must not fail."""
     page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
+    accept = page.locator(".jp-Dialog .jp-mod-accept").first
+    # a slow machine may ask which kernel is meant
+    page.add_locator_handler(accept, lambda: accept.click())
     prompt = page.locator(".jp-CodeCell .jp-InputPrompt").first
     while prompt.inner_text() in ("", "[ ]:"):  # a key that comes too early is lost
         page.locator(".jp-CodeCell .cm-content").first.click()

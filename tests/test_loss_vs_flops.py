@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from payattention import data
+from payattention import data, isoflop, wording
 from payattention.cost import operations
 from payattention.experiments import (
     interval_vs_truth,
@@ -119,6 +119,30 @@ def test_leaving_the_output_out_makes_the_exponent_larger():
     assert tiny_output == pytest.approx(LAW.parameters_exponent, abs=0.03)
 
 
+def test_resamples_have_as_many_runs_of_each_budget(runs, monkeypatch):
+    seen = []
+
+    def valleys(budgets, parameters, bits):
+        seen.append(sorted(budgets))
+        return dict.fromkeys((1.0, 10.0), isoflop.Valley(5.0, 2.0, 1.0, True))
+
+    monkeypatch.setattr(isoflop, "valleys", valleys)
+    loss_vs_flops.resampled_valleys(runs, repeats=3)
+    assert seen == [sorted(runs.column("budget"))] * 4
+
+
+def test_costlier_is_told_where_it_costs_most(runs):
+    rows = [
+        row | {"recipe": "r", "bits": row["bits"] + 0.3 * (row["parameters"] == 7392)}
+        for row in runs_of(LAW, optimum_vs_recipe.SMALL_BUDGETS).records()
+    ]
+    made = Results.from_records("optimum_vs_recipe", rows)
+    tuned = Results.from_records(
+        "loss_vs_flops", runs_of(LAW, optimum_vs_recipe.SMALL_BUDGETS).records()
+    )
+    assert optimum_vs_recipe.dearer(made, tuned, "r") == pytest.approx(0.3)
+
+
 def test_misses_are_those_of_the_law():
     runs = runs_of(LAW, noise=0.0)
     for of_budget in loss_vs_flops.misses(runs, LAW).values():
@@ -169,6 +193,10 @@ def test_recipes_are_compared_at_their_own_budgets(runs):
     same = tuple(same)
     assert same[0] == pytest.approx(same[1], abs=1e-9)
     said = optimum_vs_recipe.findings(made, runs)
+    assert float(said["long_warm_up_dearer"]) < 0  # its law needs less everywhere
+    first = made.where(recipe="long warm-up").records()[0]
+    share = optimum_vs_recipe.FULL.warmup_steps / first["steps"]
+    assert said[f"warmup_share_0_{first['parameters']}"] == wording.percent(share)
     smaller, tuned = (
         float(said[f"{n}_best_1"].replace(",", "")) for n in ("long_warm_up", "tuned")
     )

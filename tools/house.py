@@ -94,9 +94,9 @@ def status_of(*command: object, **variables: str) -> int:
     return subprocess.run(words, cwd=ROOT, env=environment() | variables).returncode
 
 
-def run(*command: object) -> None:
+def run(*command: object, **variables: str) -> None:
     """Run a program as `status_of` does; leave with its status if that is not 0."""
-    status = status_of(*command)
+    status = status_of(*command, **variables)
     if status:
         sys.exit(status)
 
@@ -335,9 +335,12 @@ def test(*arguments: str) -> None:
     """Run the unit tests, two at a time, with branch coverage; some, alone: test -k gru."""
     ready()
     minilm()
+    # one thread each: on a busy machine, two that wait for each other take ten times as long
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     two = ["-n", "2", "--dist=worksteal", "--durations=25"]
     coverage = ["--cov", "--cov-report=term", f"--cov-fail-under={COVERAGE_PERCENT}"]
-    run(VENV_PYTHON, "-m", "pytest", "--ignore=tests/site", *(arguments or two + coverage))
+    pytest = [VENV_PYTHON, "-m", "pytest", "--ignore=tests/site"]
+    run(*pytest, *(arguments or two + coverage), **threads)
 
 
 def test_site(*arguments: str) -> None:

@@ -58,8 +58,7 @@ def foretell(
     sizes, texts, bits = (
         results.column(name).astype(float) for name in ("parameters", "tokens", "bits")
     )
-    told = np.array([fitted.loss(n, d) for n, d in zip(sizes, texts, strict=True)])
-    deviations = bits / told
+    deviations = loss_vs_flops.over_law(results, fitted)
 
     def answer(parameters_: np.ndarray, tokens_: np.ndarray, bits_: np.ndarray) -> dict[str, float]:
         again = fits.additive(parameters_, tokens_, bits_, near=fitted)

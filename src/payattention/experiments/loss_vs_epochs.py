@@ -144,6 +144,7 @@ def findings(results: Results) -> dict[str, str]:
         "seeds": str(len(set(results.column("seed").tolist()))),
         "unique": f"{FULL.unique:,}",
         "most_epochs": str(max(FULL.epochs)),
+        "told_ever": f"{MUENNIGHOFF_2023.effective_tokens(1e9, 1.0):.1f}",
     }
     sizes = sorted({(row["layers"], row["d_model"]) for row in results.records()})
     for name, (layers, d_model) in zip(("small", "large"), sizes, strict=False):

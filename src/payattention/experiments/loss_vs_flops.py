@@ -243,12 +243,17 @@ def _sizes_texts_bits(results: Results) -> list[np.ndarray]:
     return [results.column(name).astype(float) for name in ("parameters", "tokens", "bits")]
 
 
+def over_law(results: Results, fitted: AdditiveLaw) -> np.ndarray:
+    """Bits of each run, over those that the law foretells."""
+    sizes, texts, bits = _sizes_texts_bits(results)
+    return bits / [fitted.loss(n, d) for n, d in zip(sizes, texts, strict=True)]
+
+
 def misses(results: Results, fitted: AdditiveLaw) -> dict[float, dict[int, float]]:
     """By budget and size, the mean share by which runs end above what the law foretells."""
     found: dict[float, dict[int, float]] = {}
-    sizes, texts, bits = _sizes_texts_bits(results)
-    off = bits / [fitted.loss(n, d) for n, d in zip(sizes, texts, strict=True)] - 1
-    budgets = results.column("budget")
+    off = over_law(results, fitted) - 1
+    budgets, sizes = results.column("budget"), results.column("parameters")
     for budget in np.unique(budgets):
         of_budget = budgets == budget
         found[float(budget)] = {
@@ -336,8 +341,7 @@ def findings(results: Results) -> dict[str, str]:
     """What the text says: the law with intervals, the valleys, what it costs to get better."""
     fitted = law(results)
     valleys, texts, again = best_sizes(results), best_tokens(results), resampled(results, fitted)
-    foretold = [fitted.loss(n, d) for n, d, _ in zip(*_sizes_texts_bits(results), strict=True)]
-    off = np.abs(np.log(results.column("bits") / foretold))
+    off = np.abs(np.log(over_law(results, fitted)))
     found = {
         "runs": str(len(results)),
         "seeds": str(len(set(results.column("seed").tolist()))),
@@ -358,12 +362,15 @@ def findings(results: Results) -> dict[str, str]:
     slope = loglog_slope(list(valleys), [valley.loss for valley in valleys.values()])
     bottoms = [valley.parameters for valley in valleys.values()]
     grown = bottoms[-1] / bottoms[0]
+    outputs = 1 - results.column("blocks") / results.column("parameters")
     found |= {
         "letters": f"{data.letter_bits('validation'):.1f}",
         "most_bits": f"{results.column('bits').max():.1f}",
         "least_bits": f"{results.column('bits').min():.1f}",
         "frontier": wording.with_bounds(-slope.value, -slope.high, -slope.low, digits=3),
         "size_times": wording.two_digits(grown),
+        "text_times": wording.two_digits(texts[max(texts)] / texts[min(texts)]),
+        "output_share": wording.percent(outputs.max()),
         "cost_power": f"{math.log(max(valleys) / min(valleys)) / math.log(grown):.1f}",
         "least_over_rule": wording.percent(_over_rule(results).min()),
         "most_over_rule": wording.percent(_over_rule(results).max()),

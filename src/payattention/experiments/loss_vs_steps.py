@@ -150,6 +150,13 @@ def findings(results: Results, ended: Results | None = None) -> dict[str, str]:
             "small_steps": wording.two_digits(needed[small]),
             "large_steps": wording.two_digits(needed[large]),
         }
+        fewest = min(needed, key=needed.__getitem__)
+        cheapest = min(needed, key=lambda size: size * needed[size])
+        found |= {
+            "fewest": wording.two_digits(fewest),
+            "fewest_steps": wording.two_digits(needed[fewest]),
+            "cheapest": wording.two_digits(cheapest),
+        }
     return found
 
 

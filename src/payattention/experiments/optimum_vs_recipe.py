@@ -83,6 +83,25 @@ def exponents(
     }
 
 
+def dearer(results: Results, tuned: Results, recipe: str) -> float:
+    """Bits more than tuned, at the budget and size where this recipe costs most."""
+    rows = results.where(recipe=recipe)
+    places = sorted({(row["budget"], row["parameters"]) for row in rows.records()})
+    return max(
+        float(
+            rows.where(budget=budget, parameters=size).column("bits").mean()
+            - tuned.where(budget=budget, parameters=size).column("bits").mean()
+        )
+        for budget, size in places
+    )
+
+
+def warmup_share(results: Results, budget: float, parameters: int) -> float:
+    """Of the training of this size, how much a long warm-up takes."""
+    rows = results.where(recipe="long warm-up", budget=budget, parameters=parameters)
+    return min(1.0, FULL.warmup_steps / float(rows.column("steps")[0]))
+
+
 def findings(results: Results, tuned: Results | None = None) -> dict[str, str]:
     """What the text says: each recipe's exponent, and its best size at each budget.
 
@@ -99,11 +118,18 @@ def findings(results: Results, tuned: Results | None = None) -> dict[str, str]:
     for name, moves in exponents(results, tuned).items():
         key = name.replace(" ", "_").replace("-", "_")
         table = tuned.among(budget=budgets) if name == "tuned" else results.where(recipe=name)
+        if name != "tuned":
+            found[f"{key}_dearer"] = f"{dearer(results, tuned, name):.2f}"
         by = moves.interval("valleys")
         found[f"{key}_exponent"] = wording.with_bounds(by.value, by.low, by.high)
         for place, valley in enumerate(loss_vs_flops.best_sizes(table).values()):
             found[f"{key}_best_{place}"] = wording.two_digits(valley.parameters)
             found[f"{key}_bits_{place}"] = f"{valley.loss:.2f}"
+    for place, budget in enumerate(budgets):
+        rows = results.where(recipe="long warm-up", budget=budget)
+        for size in sorted(set(rows.column("parameters").tolist())):
+            share = warmup_share(results, budget, size)
+            found[f"warmup_share_{place}_{size}"] = wording.percent(share)
     return found
 
 

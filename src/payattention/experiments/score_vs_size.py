@@ -314,6 +314,12 @@ def _steps(results: Results) -> dict[str, str]:
         half = first_from(results, metric, 0.5)
         if half is not None:
             found[f"{metric}_half_from"] = f"{half:,}"
+    nearest = sorted(foretold(results), key=lambda run: abs(run["answers"] - 0.5))[:2]
+    found["half_asked"] = wording.percent(0.5 ** (1 / (FULL.digits + 1)))
+    for name, share in zip(
+        ("less", "more"), sorted(run["digits"] for run in nearest), strict=False
+    ):
+        found[f"half_{name}_digits"] = wording.percent(share)
     digits = means(results, "digits")
     seen = first_from(results, "answers", 0.01)
     unseen = [size for size in digits if seen is None or size < seen]

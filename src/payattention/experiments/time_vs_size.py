@@ -101,6 +101,7 @@ def findings(results: Results, runs: Results | None = None) -> dict[str, str]:
     found = {"text_power": f"{best_text(runs)[1]:.2f}", "repeats": str(FULL.repeats)}
     for name, by in slopes(results, runs).items():
         exact = by.high - by.low < 0.005
+        found[f"{name}_tenfold"] = wording.two_digits(10**by.value)
         found[name] = f"{by.value:.2f}" if exact else wording.with_bounds(*vars(by).values())
     largest = results.where(parameters=max(results.column("parameters").tolist()))
     smallest = results.where(parameters=min(results.column("parameters").tolist()))
