@@ -21,6 +21,7 @@ ALL += ["pre_norm_block", "count_parameters", "continued_attention", "kv_cache_s
 ALL += ["masked_loss"]
 ALL += ["best_size", "foretold", "valley_bottom"]
 ALL += ["near_in_a_picture", "rolling_step", "window_pairs"]
+ALL += ["gates", "wanda_keeps", "csr_bytes"]
 ALL += ["online_softmax", "training_flops", "kv_cache_tokens", "seconds_at_least"]
 
 
@@ -52,6 +53,39 @@ def rolled_in_a_list(kept, new, size):
     while len(rows) > size:
         rows.pop(0)
     return torch.stack(rows)
+
+
+def gates_row_by_row(logits, chosen, *, scaled=True, lowest=False):
+    rows = []
+    for row in logits:
+        best = sorted(range(len(row)), key=lambda expert: row[expert], reverse=not lowest)[:chosen]
+        sizes = torch.tensor([float(n in best) for n in range(len(row))]) * row.exp()
+        rows.append(sizes / (sizes.sum() if scaled else row.exp().sum()))
+    return torch.stack(rows)
+
+
+def wanda_row_by_row(weights, inputs, *, norms=lambda inputs: (inputs**2).sum(dim=0).sqrt()):
+    kept = []
+    for row in weights:
+        scores = (row.abs() * norms(inputs)).tolist()
+        best = sorted(range(len(scores)), key=lambda n: scores[n])[(len(scores) + 1) // 2 :]
+        kept.append([n in best for n in range(len(scores))])
+    return torch.tensor(kept)
+
+
+def half_of_rows(scores):
+    kept = torch.zeros_like(scores, dtype=torch.bool)
+    return kept.scatter(1, scores.topk(scores.shape[1] // 2, dim=1).indices, True)
+
+
+def half_of_all(scores):
+    return half_of_rows(scores.reshape(1, -1)).view_as(scores)
+
+
+def by_parts(rows, columns, zeros, *, starts=1, index=4):
+    kept = rows * columns - zeros
+    values, columns_of, rows_of = 4 * kept, index * kept, index * (rows + starts)
+    return values + columns_of + rows_of
 
 
 def gru(x, h, weight_ih, weight_hh, bias_ih, bias_hh):
@@ -345,6 +379,9 @@ RIGHT = [
     ("near_in_a_picture", near_one_by_one),
     ("window_pairs", lambda n, w: n * min(n, w) - min(n, w) * (min(n, w) - 1) // 2),
     ("rolling_step", rolled_in_a_list),
+    ("gates", gates_row_by_row),
+    ("wanda_keeps", wanda_row_by_row),
+    ("csr_bytes", by_parts),
     ("foretold", lambda *runs: vars_of(fits.additive(*runs, starts=3))),
     ("foretold", fitted_by_least_squares),
     ("seconds_at_least", roof_by_loop),
@@ -1234,6 +1271,34 @@ WRONG += [
     ("window_pairs", "without_itself", lambda n, w: sum(min(i, w - 1) for i in range(n))),
     ("window_pairs", "one_too_wide", lambda n, w: sum(min(i, w) + 1 for i in range(n))),
     ("window_pairs", "all_of_the_past", lambda n, w: sum(range(n + 1))),
+    ("gates", "not_scaled", lambda *given: gates_row_by_row(*given, scaled=False)),
+    (
+        "gates",
+        "zeros_before_the_softmax",
+        lambda logits, n: torch.where(gates_row_by_row(logits, n) > 0, logits, 0.0).softmax(dim=1),
+    ),
+    ("gates", "even", lambda logits, n: (gates_row_by_row(logits, n) > 0) / n),
+    ("gates", "the_worst", lambda *given: gates_row_by_row(*given, lowest=True)),
+    (
+        "gates",
+        "experts_choose",
+        lambda logits, n: (
+            torch.softmax(logits, 1) * (gates_row_by_row(logits.T, min(n, len(logits))).T > 0)
+        ),
+    ),
+    ("gates", "not_emptied", lambda logits, n: logits.exp() / logits.exp().sum(1, keepdim=True)),
+    ("wanda_keeps", "mean", lambda *g: wanda_row_by_row(*g, norms=lambda x: x.mean(0).abs())),
+    ("wanda_keeps", "signs_kept", lambda w, x: half_of_rows(w * x.norm(dim=0))),
+    ("wanda_keeps", "magnitude", lambda *g: wanda_row_by_row(*g, norms=lambda x: 1)),
+    ("wanda_keeps", "over_the_map", lambda w, x: half_of_all(w.abs() * x.norm(dim=0))),
+    ("wanda_keeps", "the_lower_half", lambda *given: ~wanda_row_by_row(*given)),
+    ("wanda_keeps", "last_token", lambda *g: wanda_row_by_row(*g, norms=lambda x: x[-1].abs())),
+    ("csr_bytes", "values_alone", lambda rows, columns, zeros: (rows * columns - zeros) * 4),
+    ("csr_bytes", "no_starts", lambda rows, columns, zeros: (rows * columns - zeros) * 8),
+    ("csr_bytes", "one_start_too_few", lambda *given: by_parts(*given, starts=0)),
+    ("csr_bytes", "rows_and_columns", lambda rows, columns, zeros: (rows * columns - zeros) * 12),
+    ("csr_bytes", "zeros_kept", lambda r, c, zeros: by_parts(r, c, r * c - zeros)),
+    ("csr_bytes", "eight_byte_indices", lambda *given: by_parts(*given, index=8)),
     ("rolling_step", "never_forgets", lambda kept, new, size: torch.stack([*kept, new])),
     ("rolling_step", "forgets_the_new", lambda k, new, size: torch.stack([*k, new][:size])),
     ("rolling_step", "new_one_in_front", lambda k, new, size: torch.stack([new, *k][:size])),

@@ -30,6 +30,7 @@ from payattention.checks.recurrence import (
 )
 from payattention.checks.scaling_laws import best_size, foretold, valley_bottom
 from payattention.checks.sparse_attention import near_in_a_picture, rolling_step, window_pairs
+from payattention.checks.sparse_weights import csr_bytes, gates, wanda_keeps
 from payattention.checks.transformer import (
     continued_attention,
     count_parameters,
@@ -49,7 +50,9 @@ __all__ = [
     "combine",
     "continued_attention",
     "count_parameters",
+    "csr_bytes",
     "foretold",
+    "gates",
     "gru_step",
     "half_life",
     "interpolated",
@@ -71,6 +74,7 @@ __all__ = [
     "top_p",
     "training_flops",
     "valley_bottom",
+    "wanda_keeps",
     "where_to_look",
     "window_pairs",
 ]
