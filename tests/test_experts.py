@@ -10,7 +10,7 @@ from payattention import experts
 from payattention.cost import operations, parameters
 from payattention.experts import Experts
 from payattention.measure import flops
-from payattention.shape import MIXTRAL, TransformerShape
+from payattention.shape import MIXTRAL, SWITCH_C, TransformerShape
 from payattention.transformer import Decoder, FeedForward
 
 
@@ -178,6 +178,11 @@ def test_bill_equals_count(activation, chosen, biases):
 def test_published_counts_of_mixtral():
     assert sum(parameters.decoder(MIXTRAL).values()) == 46_702_792_704
     assert sum(parameters.active(MIXTRAL).values()) == 12_879_925_248
+
+
+def test_published_count_of_switch_c():
+    bill = parameters.encoder_decoder(SWITCH_C, vocab_read=SWITCH_C.vocab)
+    assert round(sum(bill.values()), -9) == 1_571_000_000_000
 
 
 def test_without_experts_all_parameters_are_active():

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_patterns import ATOMS, patterns
 
-from payattention import sparse_attention, square_kernels
+from payattention import measure, sparse_attention, square_kernels
 from payattention.attention import RollingKeysAndValues, attend, padding_mask
 from payattention.generation import generate
 from payattention.patterns import (
@@ -168,6 +168,19 @@ def test_what_is_computed_is_near_to_what_is_allowed(name):
     assert made.pairs <= made.executed < 1.8 * made.pairs
 
 
+@pytest.mark.parametrize("name", ["window", "strided", "fixed"])
+def test_memory_is_a_twentieth_of_the_square_or_less(name):
+    tokens, heads = 16_384, 4
+    patterns = {"window": causal_window(256), "strided": strided(256), "fixed": fixed(256, count=8)}
+    inputs = [torch.randn(1, heads, tokens, 64, requires_grad=True) for _ in range(3)]
+    attend_sparse(*inputs, patterns[name])  # the plan, which is kept, is made
+
+    def both():
+        return torch.autograd.grad(attend_sparse(*inputs, patterns[name]).sum(), inputs)
+
+    assert measure.peak_bytes(both) <= 0.05 * heads * 4 * tokens**2
+
+
 def test_a_plan_is_made_once():
     assert plan(causal_window(8), 100) is plan(causal_window(8), 100)
 
@@ -181,7 +194,7 @@ def test_no_second_gradient():
 
 FLEXIBLY = """
 import torch
-from payattention import sparse_attention, square_kernels
+from payattention import measure, sparse_attention, square_kernels
 from payattention.patterns import CAUSAL, Global, RandomBlocks, Window, causal_window, strided
 
 sparse_attention._compiled = lambda: sparse_attention.flex_attention

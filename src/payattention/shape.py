@@ -244,6 +244,24 @@ MIXTRAL = TransformerShape(
 )
 """Source: Jiang et al. 2024, table 1 (arXiv:2401.04088)."""
 
+SWITCH_C = TransformerShape(
+    layers=15,
+    d_model=2080,
+    heads=32,
+    kv_heads=32,
+    d_ff=6144,
+    vocab=32128,
+    norm="rms",
+    activation="relu",
+    biases="none",
+    tied=True,
+    d_attention=2048,
+    experts=2048,
+    chosen=1,
+)
+"""An encoder and a decoder of so many layers each, all with experts. Source: Fedus et al. 2021,
+table 9 (arXiv:2101.03961); the vocabulary is T5's."""
+
 
 class Printed(NamedTuple):
     """One row of a published table, as printed."""

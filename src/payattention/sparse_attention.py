@@ -25,7 +25,7 @@ from torch.nn.functional import pad, scaled_dot_product_attention
 
 from payattention.attention import _expect_pairs
 from payattention.patterns import Causal, Full, Pattern
-from payattention.sparse_plan import Squares, plan
+from payattention.sparse_plan import LOW, MANY, Squares, plan
 from payattention.square_kernels import Fused, Products, Room, wide
 
 CHUNK_BACK = 16_384
@@ -33,9 +33,9 @@ CHUNK_BACK = 16_384
 TILE_BACK = 64
 """Rows of a window that go back together: each tile has gradients for all of its columns, so that
 higher tiles have fewer to add up."""
-MANY, LOW, AT_ONCE = 16, 64, 20_000
-"""From so many squares on, no higher than that, they are computed by plain products, head by head
-and so many columns at a time: the scores of a call then stay in the cache."""
+AT_ONCE = 65_536
+"""Columns of squares that are computed by plain products in one call, of one head; more would take
+memory, and gain nothing."""
 
 
 def attend_sparse(
@@ -256,7 +256,10 @@ def _calls(
     if Fused.there() and fits and not (count >= MANY and height <= LOW and wide):
         yield Fused, slice(None), squares, _hidden(squares, queries, seen=seen)
         return
-    parts = [(some, _hidden(some, queries, seen=seen)) for some in squares.some(AT_ONCE)]
+    parts = [
+        (some, Products.corners(_hidden(some, queries, seen=seen), queries, height))
+        for some in squares.some(AT_ONCE)
+    ]
     for head in range(len(queries)):
         for some, hidden in parts:
             yield Products, slice(head, head + 1), some, hidden

@@ -27,6 +27,11 @@ WORTH_CUTTING = 0.8
 """A square is cut in two where the halves together have less than this share of its area."""
 
 
+MANY, LOW = 16, 64
+"""So many squares, no higher than that, are computed by plain products, which do not leave the
+future out by themselves."""
+
+
 @dataclass(frozen=True)
 class Places:
     """Where the rows or columns of some squares stand in the text.
@@ -173,36 +178,43 @@ def _pieces(grid: Grid, tokens: int) -> Iterator[tuple[Grid, Tensor]]:
         for which in (some & alike, some & ~alike):
             if which.any():
                 columns = piece.columns if len(piece.columns) == 1 else piece.columns[which]
-                yield from _cut(Grid(piece.rows[which], columns, grid.allows), mask[which])
+                yield from _cut(Grid(piece.rows[which], columns, grid.allows), mask[which], tokens)
 
 
-def _cut(grid: Grid, mask: Tensor) -> Iterator[tuple[Grid, Tensor]]:
+def _cut(grid: Grid, mask: Tensor, tokens: int) -> Iterator[tuple[Grid, Tensor]]:
     """The grid without unseen columns, or its upper and lower half, if they need fewer."""
-    seen = _rounded(mask.any(dim=(0, 1)), grid.columns)
+    seen = _rounded(mask.any(dim=(0, 1)), grid.columns, tokens)
     grid, mask = Grid(grid.rows, grid.columns[:, seen], grid.allows), mask[:, :, seen]
     middle = mask.shape[1] // 2
-    if middle >= LEAST_HEIGHT and not _is_causal(mask):
+    low = len(mask) >= MANY and mask.shape[1] <= LOW
+    if middle >= LEAST_HEIGHT and (low or not _is_causal(mask)):
         halves = slice(None, middle), slice(middle, None)
         widths = [int(mask[:, half].any(dim=(0, 1)).sum()) for half in halves]
         if sum(widths) < WORTH_CUTTING * 2 * mask.shape[2]:
             for half in halves:
                 if mask[:, half].any():
-                    yield from _cut(
-                        Grid(grid.rows[:, half], grid.columns, grid.allows), mask[:, half]
-                    )
+                    rows = grid.rows[:, half]
+                    yield from _cut(Grid(rows, grid.columns, grid.allows), mask[:, half], tokens)
             return
     yield grid, mask
 
 
-def _rounded(seen: Tensor, columns: Tensor) -> Tensor:
-    """The columns that are seen, and some in front of them, for a width that suits the kernel."""
+def _rounded(seen: Tensor, columns: Tensor, tokens: int) -> Tensor:
+    """The columns that are seen, and some next to them, for a width that suits the kernel."""
     first, count = int(seen.int().argmax()), int(seen.sum())
-    more = -count % VECTOR
-    together = bool(seen[first : first + count].all())
-    if together and more <= first and bool((columns[:, first - more] >= 0).all()):
-        seen = seen.clone()
-        seen[first - more : first] = True
-    return seen
+    more, end = -count % VECTOR, first + count
+    if not more or not bool(seen[first:end].all()):
+        return seen
+    wider = seen.clone()
+    if more <= first and bool((columns[:, first - more] >= 0).all()):
+        wider[first - more : first] = True
+    elif (
+        len(columns) >= MANY
+        and VECTOR * more <= count <= len(seen) - first - more
+        and bool((columns[:, end + more - 1] < tokens).all())
+    ):
+        wider[end : end + more] = True
+    return wider
 
 
 def _squares(grid: Grid, mask: Tensor, tokens: int, *, first: bool) -> Squares:

@@ -14,6 +14,9 @@ import math
 import torch
 from torch import Tensor
 
+Corner = tuple[slice, Tensor]
+"""Some columns of a square, and what is added to their scores."""
+
 
 class Room:
     """Memory for what is used at once and forgotten: taken for the first squares, then used again.
@@ -34,17 +37,31 @@ class Room:
 
 class Products:
     """Squares by matrix products and a softmax: the form to read, and the fastest for many small
-    squares, whose scores stay in the processor's cache."""
+    squares."""
 
     @staticmethod
-    def scores(q, k, hidden: Tensor | str | None, scale: float, room: Room) -> Tensor:
-        """scale * q k + hidden, of squares one behind the other."""
-        out = room.of("scores", q, len(q), q.shape[1], k.shape[1])
-        if hidden is None:
-            return torch.baddbmm(q.new_zeros(1, 1, 1), q, k.mT, beta=0, alpha=scale, out=out)
+    def corners(hidden: Tensor | str | None, like: Tensor, height: int) -> list[Corner]:
+        """What hides pairs, cut down to the columns in which some are hidden: often two corners."""
         if isinstance(hidden, str):
-            hidden = q.new_full((1, q.shape[1], q.shape[1]), -math.inf).triu_(1)
-        return torch.baddbmm(hidden, q, k.mT, alpha=scale, out=out)
+            hidden = like.new_full((1, height, height), -math.inf).triu_(1)
+        if hidden is None:
+            return []
+        some = (hidden < 0).any(dim=1).any(dim=0).int()
+        edges = torch.diff(some, prepend=some.new_zeros(1), append=some.new_zeros(1)).nonzero()
+        ends = edges.flatten().tolist()
+        if len(ends) > 4:
+            ends = [ends[0], ends[-1]]
+        runs = [slice(*ends[at : at + 2]) for at in range(0, len(ends), 2)]
+        return [(columns, hidden[:, :, columns]) for columns in runs]
+
+    @staticmethod
+    def scores(q, k, hidden: list[Corner], scale: float, room: Room) -> Tensor:
+        """scale * q k, and the corners hidden, of squares one behind the other."""
+        out = room.of("scores", q, len(q), q.shape[1], k.shape[1])
+        torch.baddbmm(out, q, k.mT, beta=0, alpha=scale, out=out)
+        for columns, hides in hidden:
+            out[:, :, columns].add_(hides)
+        return out
 
     @classmethod
     def forward(
@@ -53,9 +70,10 @@ class Products:
         lead = q.shape[:2]
         q, k, v = (x.reshape(-1, *x.shape[2:]) for x in (q, k, v))
         scores = cls.scores(q, k, hidden, scale, room).to(wide(q))
-        weights = torch.softmax(scores, dim=-1, out=room.of("weights", scores, *scores.shape))
+        largest = scores.amax(dim=-1)
+        weights = torch.softmax(scores, dim=-1, out=scores)
         # the largest weight is exp(the largest score) over the sum
-        logs = scores.amax(dim=-1) - weights.amax(dim=-1).log()
+        logs = largest - weights.amax(dim=-1).log()
         if into is None:
             into = room.of("mixed", v, *lead, q.shape[1], v.shape[2])
         torch.bmm(weights.to(v.dtype), v, out=into.view(-1, *into.shape[2:]))
