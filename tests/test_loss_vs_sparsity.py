@@ -51,3 +51,20 @@ def test_free_ends_at_the_first_share_that_costs():
     assert loss_vs_sparsity.lost(made, "GPT", "magnitude")[0.7] == pytest.approx([0.2, 0.2])
     assert loss_vs_sparsity.most_free(made, "GPT", "magnitude") == 0.5
     assert loss_vs_sparsity.most_free(made, "GPT", "chance") == 0.0
+
+
+def test_the_curve_begins_with_the_whole_model_for_each_score():
+    made = made_losses(
+        {
+            ("whole", 0.0): [1.0, 2.0],
+            ("magnitude", 0.3): [1.5, 2.5],
+            ("Wanda", 0.3): [1.4, 2.4],
+            ("chance", 0.3): [3.0, 4.0],
+            ("magnitude, each map", 0.3): [7.0, 7.0],
+        }
+    )
+    curve = loss_vs_sparsity.curve(made)
+    assert set(curve.column("score")) == {"magnitude", "wanda", "chance"}
+    for score, bits in (("magnitude", [1.5, 2.5]), ("wanda", [1.4, 2.4]), ("chance", [3.0, 4.0])):
+        assert curve.where(score=score, sparsity=0.0).column("bits").tolist() == [1.0, 2.0]
+        assert curve.where(score=score, sparsity=0.3).column("bits").tolist() == bits

@@ -254,6 +254,18 @@ def most_free(results: Results, model: str, way: str) -> float:
     return free
 
 
+def curve(results: Results) -> Results:
+    """Bits of the GPT by score and share left out, as the figure with a pruner takes them."""
+    runs = results.where(model="GPT")
+    scores = {"magnitude": "magnitude", "Wanda": "wanda", "chance": "chance"}
+    rows = [
+        {"score": score, "sparsity": row["share"], "bits": row["unseen"]}
+        for way, score in scores.items()
+        for row in (*runs.where(way="whole").records(), *runs.where(way=way).records())
+    ]
+    return Results.from_records(results.question, rows)
+
+
 def findings(results: Results) -> dict[str, str]:
     """What the text says: scores by model, way and share, what is free, what generalises."""
     seeds = set(results.column("seed").tolist())

@@ -165,6 +165,8 @@ def findings(results: Results) -> dict[str, str]:
         found[f"{key}_pairs"] = f"{int(rows.column('pairs')[0]):,}"
         for row in rows.summary("recalled", by="gap"):
             found[f"{key}_{row['gap']}"] = wording.percent(row["mean"])
+        for row in rows.summary("steps", by="gap"):
+            found[f"{key}_{row['gap']}_steps"] = f"{row['mean']:.0f}"
     return found
 
 
