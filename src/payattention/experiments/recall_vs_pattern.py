@@ -157,6 +157,8 @@ def findings(results: Results) -> dict[str, str]:
         "reach": str(FULL.layers * (FULL.size - 1)),
         "seeds": str(FULL.seeds),
         "chance": wording.percent(1 / Recall(0).symbols, digits=1),
+        "steps": str(FULL.steps),
+        "square": f"{FULL.tokens**2:,}",
     }
     for way in dict.fromkeys(results.column("way").tolist()):
         key, rows = way.replace(" ", "_"), results.where(way=way)
@@ -167,6 +169,7 @@ def findings(results: Results) -> dict[str, str]:
             found[f"{key}_{row['gap']}"] = wording.percent(row["mean"])
         for row in rows.summary("steps", by="gap"):
             found[f"{key}_{row['gap']}_steps"] = f"{row['mean']:.0f}"
+        found[f"{key}_worst"] = wording.percent(min(rows.column("recalled").tolist()))
     return found
 
 

@@ -141,7 +141,10 @@ def even_from(results: Results, task: str, way: str) -> int | None:
 
 
 def findings(results: Results) -> dict[str, str]:
-    """What the text says: savings counted and clocked, of each way, task and length."""
+    """What the text says: savings counted and clocked, rates, of each way, task and length.
+
+    Rates are of a forward pass; backward they would count too little.
+    """
     found = {"size": str(FULL.size), "repeats": str(FULL.repeats)}
     for task in dict.fromkeys(results.column("task").tolist()):
         key = "back" if task != "forward" else "forth"
@@ -160,6 +163,10 @@ def findings(results: Results) -> dict[str, str]:
                 rows = results.where(task=task, tokens=tokens, way=way)
                 middle = statistics.median(rows.column("seconds").tolist())
                 found[f"{way}_{key}_{tokens}_milliseconds"] = wording.two_digits(1e3 * middle)
+                # two products, of a multiply and an add, for each score that is computed
+                flops = 4 * FULL.d_head * FULL.heads * int(rows.column("executed")[0])
+                rate = wording.two_digits(flops / middle / 1e9)
+                found[f"{way}_{key}_{tokens}_billion_a_second"] = rate
     return found
 
 
