@@ -342,7 +342,7 @@ TINY = {
         sparsities=(0.0, 0.5, 0.9),
         repeats=2,
         times=2,
-        threads=1,
+        threads=(1, 2),
     ),
     time_vs_tokens: replace(
         time_vs_tokens.FULL, d_model=3, reading=(256, 512, 1024), writing=(2, 5), repeats=3

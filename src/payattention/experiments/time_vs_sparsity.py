@@ -1,6 +1,7 @@
 """From how many zeros on is leaving them out worth anything?
 
-One map, float32, times one vector, as in writing a token, and times 64, as in reading some. Zeros
+One map, float32, times one vector, as in writing a token, and times 64, as in reading some; on one
+thread, and on two, where PyTorch makes a dense matrix times one vector on one of them. Zeros
 stand anywhere, as pruning by magnitude leaves them, and the product is: of the whole matrix with
 its zeros stored; of compressed rows (CSR, indices of 32 bits). Or whole blocks of 16 x 16 or 32 x
 32 are zero, and the others stored (BSR). At a half there is also two of four, stored whole: PyTorch
@@ -40,26 +41,30 @@ FORMATS = ("stored", "CSR", "BSR 16", "BSR 32", "two of four")
 
 @dataclass(frozen=True)
 class Config:
-    """Rows and columns of the maps, vectors that they are multiplied by, shares of zeros."""
+    """Rows and columns of the maps, vectors that they are multiplied by, shares, threads."""
 
     maps: tuple[tuple[int, int], ...] = ((1024, 1024), (4096, 1024))
     vectors: tuple[int, ...] = (1, 64)
     sparsities: tuple[float, ...] = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
     repeats: int = 15
     times: int = 16
-    threads: int = 2
+    threads: tuple[int, ...] = (1, 2)
 
 
 FULL = Config()
-LIVE = replace(FULL, maps=((1024, 1024),), sparsities=(0.0, 0.5, 0.9, 0.99), repeats=3, threads=1)
+LIVE = replace(
+    FULL, maps=((1024, 1024),), sparsities=(0.0, 0.5, 0.9, 0.99), repeats=3, threads=(1,)
+)
 
 
 def points(config: Config) -> list[Record]:
     """A point for each product and share of zeros, small ones first."""
     return [
-        {"rows": rows, "columns": columns, "vectors": vectors, "sparsity": sparsity}
+        {"rows": rows, "columns": columns, "vectors": vectors, "threads": threads}
+        | {"sparsity": sparsity}
         for rows, columns in config.maps
         for vectors in config.vectors
+        for threads in config.threads
         for sparsity in config.sparsities
     ]
 
@@ -125,7 +130,7 @@ def products(config: Config, point: Record) -> dict[str, Callable[[], Tensor]]:
 def measure(config: Config, point: Record) -> list[Record]:
     """Time of each format and repeat, as a multiple of that of the full product."""
     torch.manual_seed(0)
-    with clock.threads(config.threads), torch.no_grad(), _in_beta():
+    with clock.threads(point["threads"]), torch.no_grad(), _in_beta():
         calls = products(config, point)
         many = {name: repeated(call, times=config.times) for name, call in calls.items()}
         times = clock.compare(many, repeats=config.repeats, warmup=2)
@@ -222,11 +227,11 @@ def crossover(results: Results, kind: str, **product: int) -> float | None:
 def findings(results: Results) -> dict[str, str]:
     """What the text says: where each format begins to pay, in time and in bytes."""
     found = {"repeats": str(len(set(results.column("repeat").tolist())))}
-    names = ("rows", "columns", "vectors")
+    names = ("rows", "columns", "vectors", "threads")
     products = dict.fromkeys(tuple(row[name] for name in names) for row in results.records())
     for sizes in products:
         product = dict(zip(names, sizes, strict=True))
-        at = f"{product['rows']}_{product['vectors']}"
+        at = f"{product['rows']}_{product['vectors']}_on_{product['threads']}"
         for kind in FORMATS:
             if not len(results.where(format=kind, **product)):
                 continue
