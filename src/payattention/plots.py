@@ -152,7 +152,7 @@ LINES = {
     "everywhere": Line("all on all", "experts", ":", "v"),
     "chance": Line("by chance", "muted", ":", "v"),
     "magnitude": Line("magnitude", "memory", "-", "o"),
-    "magnitude, each map": Line("magnitude, in maps", "memory", "--", "s"),
+    "magnitude, each map": Line("in maps", "memory", "--", "s"),
     "Wanda": Line("Wanda", "memory", "-.", "D"),
     "magnitude, each map, retrained": Line("retrained", "memory", "-", "^"),
     "ticket": Line("ticket", "memory", "-", "o"),
