@@ -28,6 +28,8 @@ MARGIN = 15
 """Columns in front of a window that may be computed with it, where a round number is faster."""
 BAND = 256
 """Rows that are computed together where what they may look at differs little."""
+SUMMED = 2048
+"""Rows that look at the ends of blocks together; few columns more are computed for each."""
 PRIME = 2**31 - 1
 
 
@@ -216,9 +218,10 @@ class Blocks(Pattern):
         return rows // self.size == columns // self.size
 
     def grids(self, tokens: int, *, height: int = TILE) -> Iterator[Grid]:
-        for starts, height in _tiles(tokens, self.size):
-            at = starts[:, None] + torch.arange(height)
-            yield Grid(at, at, self)
+        for starts, size in _tiles(tokens, self.size):
+            block = starts[:, None] + torch.arange(size)
+            for rows in block.split(height, dim=1):
+                yield Grid(rows, block, self)
 
 
 @dataclass(frozen=True)
@@ -240,8 +243,8 @@ class Summaries(Pattern):
         at = torch.arange(tokens)
         columns = at[at % self.size >= self.size - self.count]
         if len(columns):
-            for rows, _ in _bands(tokens, lambda end: end):
-                yield Grid(rows, columns[None], self)
+            for rows in at.split(SUMMED):
+                yield Grid(rows[None], columns[None], self)
 
 
 @dataclass(frozen=True)
