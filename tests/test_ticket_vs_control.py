@@ -24,10 +24,10 @@ def test_a_ticket_keeps_its_places_and_first_values(monkeypatch):
     config = replace(ticket_vs_control.FULL, steps=2)
     records = ticket_vs_control.measure(config, {"steps": 2, "rounds": 2, "seed": 0})
     kinds = [row["kind"] for row in records]
-    assert kinds == ["whole", *(["ticket", *ticket_vs_control.CONTROLS] * 2)]
+    assert kinds == ["whole", "whole, all steps", *(["ticket", *ticket_vs_control.CONTROLS] * 2)]
     sparsities = [row["sparsity"] for row in records]
-    assert sparsities == pytest.approx([0] + [0.5] * 4 + [0.75] * 4)
-    _, ticket, fresh, shuffled, then, *_, once = (masks for _, masks in seen)
+    assert sparsities == pytest.approx([0, 0] + [0.5] * 4 + [0.75] * 4)
+    _, _, ticket, fresh, shuffled, then, *_, once = (masks for _, masks in seen)
     for name, mask in ticket.items():
         assert torch.equal(mask, fresh[name])
         assert int(mask.sum()) == int(shuffled[name].sum())

@@ -6,7 +6,8 @@ Frankle and Carbin 2019 (arXiv:1803.03635). It is trained like the first, and pr
 round. Each ticket has controls with as many weights in each map, trained for as long with the same
 batches: its places with other first values ("fresh values"), its first values in other places
 ("shuffled places"), and the places that the first training alone would have chosen at once ("one
-shot"). Loss is in bits a character of the validation plays, as in `loss_vs_experts`.
+shot"). And the whole is trained once more for as many steps as finding the last ticket took. Loss
+is in bits a character of the validation plays, as in `loss_vs_experts`.
 
 In models of this kind and larger, Frankle et al. 2020 (arXiv:1912.05671) go back not to the first
 values but to those of an early step; here it is the first.
@@ -19,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from payattention import data, pruning, train, trained, wording
+from payattention.cost import parameters
 from payattention.experiments.loss_vs_flops import bits
 from payattention.measure import paired_interval
 from payattention.records import Record, Results
@@ -93,7 +95,12 @@ def measure(config: Config, point: Record) -> list[Record]:
         return learned(config, model, masks, steps=steps, seed=seed)
 
     first = build(seed)
-    found = [{"kind": "whole", "round": 0, "sparsity": 0.0, "bits": of(first, {})}]
+    all_steps = steps * (point["rounds"] + 1)
+    longer = learned(config, build(seed), {}, steps=all_steps, seed=seed)
+    wholes = {"whole": of(first, {}), "whole, all steps": longer}
+    found = [
+        {"kind": kind, "round": 0, "sparsity": 0.0, "bits": loss} for kind, loss in wholes.items()
+    ]
     learned_first = pruning.magnitudes(first)
     ticket, masks = first, pruning.keep_largest(learned_first, 0.0)
     for number in range(1, point["rounds"] + 1):
@@ -136,8 +143,11 @@ def findings(results: Results) -> dict[str, str]:
         "steps": f"{max(runs.column('steps').tolist()):,}",
         "rounds": str(len(rounds)),
         "trainings": str(rounds[-1] + 1),
-        "whole_bits": wording.of_runs(runs.where(kind="whole").summary("bits", by="kind")[0]),
+        "parameters": f"{sum(parameters.decoder(trained.SMALL_GPT.shape).values()):,}",
+        "all_steps": f"{(rounds[-1] + 1) * max(runs.column('steps').tolist()):,}",
     }
+    for row in runs.where(round=0).summary("bits", by="kind"):
+        found[f"{row['kind'].replace(', ', '_').replace(' ', '_')}_bits"] = wording.of_runs(row)
     whole = runs.where(kind="whole").column("bits")
     for number in rounds:
         of = runs.where(round=number)
