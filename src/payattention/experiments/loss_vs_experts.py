@@ -79,7 +79,7 @@ class Config:
     balance: float = 0.01
     looks: int = 10
     tests: int = 256
-    seeds: int = 5
+    seeds: int = 3
 
 
 FULL = Config()
