@@ -218,6 +218,7 @@ def findings(results: Results) -> dict[str, str]:
     seeds = sorted(set(ends.column("seed").tolist()))
     made = [design for design in DESIGNS if len(ends.where(design=design))]
     found = {"seeds": str(len(seeds)), "steps": f"{max(ends.column('steps').tolist()):,}"}
+    found["step_tokens"] = f"{FULL.batch * FULL.tokens:,}"
     one = ends.where(design="one")
     for design in made:
         runs, name = ends.where(design=design), slug(design)

@@ -248,8 +248,10 @@ def findings(results: Results) -> dict[str, str]:
             share = smaller_from(kind, value_bytes=value_bytes)
             found[name] = wording.percent(share, digits=1)
     for value_bytes in (4, 2):
-        half = stored_bytes("two of four", 1024, 1024, 0.5, value_bytes=value_bytes)
+        half = stored_bytes("bits", 1024, 1024, 0.5, value_bytes=value_bytes)
         whole = stored_bytes("dense", 1024, 1024, 0.5, value_bytes=value_bytes)
+        found[f"bits_half_{8 * value_bytes}"] = wording.percent(half / whole)
+        half = stored_bytes("two of four", 1024, 1024, 0.5, value_bytes=value_bytes)
         found[f"two_of_four_bytes_{8 * value_bytes}"] = wording.percent(half / whole)
     return found
 
