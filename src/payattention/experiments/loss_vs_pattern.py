@@ -226,6 +226,7 @@ def findings(results: Results) -> dict[str, str]:
                 found[f"{kind}_{way}_{equal}_more"] = wording.with_bounds(
                     more.value, more.low, more.high, digits=3
                 )
+                found[f"{kind}_{way}_{equal}_less"] = f"{-more.value:.2f}"
                 steps = int(rows.where(equal=equal).column("steps")[0])
                 found[f"{kind}_{way}_{equal}_steps"] = f"{steps:,}"
     return found
