@@ -67,10 +67,13 @@ def both(qkv, pattern, mask=None, **how):
     return [[out, *torch.autograd.grad(out, qkv, towards)] for out in (dense, sparse)]
 
 
-@pytest.fixture(params=["fused", "products", "as it chooses"])
+@pytest.fixture(params=["fused", "products", "in small parts", "as it chooses"])
 def kernel(request, monkeypatch):
-    if request.param == "products":
+    if request.param in ("products", "in small parts"):
         monkeypatch.setattr(square_kernels, "FUSED", None)
+    if request.param == "in small parts":  # as in a long text: a head at a time, in several calls
+        monkeypatch.setattr(sparse_attention, "TOGETHER", 1)
+        monkeypatch.setattr(sparse_attention, "AT_ONCE", 100)
     if request.param == "fused":
         monkeypatch.setattr(sparse_attention, "MANY", 10**9)
 

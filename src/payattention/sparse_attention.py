@@ -36,6 +36,9 @@ higher tiles have fewer to add up."""
 AT_ONCE = 65_536
 """Columns of squares that are computed by plain products in one call, of one head; more would take
 memory, and gain nothing."""
+TOGETHER = 8_192
+"""Columns of squares up to which several heads go in one call: a short text has few, and many calls
+for little work cost more than copying what the heads do not have side by side."""
 
 
 def attend_sparse(
@@ -260,9 +263,10 @@ def _calls(
         (some, Products.corners(_hidden(some, queries, seen=seen), queries, height))
         for some in squares.some(AT_ONCE)
     ]
-    for head in range(len(queries)):
+    together = max(1, TOGETHER // squares.columns.index.numel())
+    for head in range(0, len(queries), together):
         for some, hidden in parts:
-            yield Products, slice(head, head + 1), some, hidden
+            yield Products, slice(head, head + together), some, hidden
 
 
 # On a GPU

@@ -59,8 +59,8 @@ class Products:
         """scale * q k, and the corners hidden, of squares one behind the other."""
         out = room.of("scores", q, len(q), q.shape[1], k.shape[1])
         torch.baddbmm(out, q, k.mT, beta=0, alpha=scale, out=out)
-        for columns, hides in hidden:
-            out[:, :, columns].add_(hides)
+        for columns, hides in hidden:  # the same in each head
+            out.unflatten(0, (-1, len(hides)))[..., columns].add_(hides)
         return out
 
     @classmethod
