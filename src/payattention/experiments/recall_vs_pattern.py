@@ -38,8 +38,8 @@ class Config:
         "global",
         "no softmax",
     )
-    gaps: tuple[int, ...] = (8, 24, 56, 120, 240)
-    tokens: int = 256
+    gaps: tuple[int, ...] = (8, 24, 56, 112)
+    tokens: int = 128
     size: int = 16
     layers: int = 2
     d_model: int = 32
