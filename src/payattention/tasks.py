@@ -276,6 +276,39 @@ class Tones:
 
 
 @dataclass(frozen=True)
+class Moons:
+    """Points on two half circles that reach into one another, moved a little by chance.
+
+    The upper one is centred on 0, 0, the lower one on 1, 0.5; both have a radius of 1. `noise` is
+    the standard deviation of each coordinate.
+
+    >>> points, classes = Moons(noise=0.0).draw(6, torch.Generator().manual_seed(0))
+    >>> upper = points[classes == 0]
+    >>> bool(torch.allclose(upper.norm(dim=1), torch.ones(len(upper))))
+    True
+
+    Raises:
+        ValueError: for noise that is negative or not finite.
+    """
+
+    noise: float = 0.2
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.noise < math.inf:
+            raise ValueError(f"noise={self.noise}: expected a finite number from 0 up")
+
+    def draw(
+        self, batch: int, generator: torch.Generator
+    ) -> tuple[Float[Tensor, "batch 2"], Int[Tensor, " batch"]]:
+        """Points, and which of the two half circles each is from."""
+        lower = torch.randint(2, (batch,), generator=generator)
+        angle = math.pi * torch.rand(batch, generator=generator)
+        arc = torch.stack([angle.cos(), angle.sin()], dim=1)
+        points = torch.where(lower[:, None] == 1, torch.tensor([1.0, 0.5]) - arc, arc)
+        return points + self.noise * torch.randn(batch, 2, generator=generator), lower
+
+
+@dataclass(frozen=True)
 class Needle:
     """Facts hidden in a text, and at its end a question about each of them.
 

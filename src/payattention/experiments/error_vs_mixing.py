@@ -1,0 +1,313 @@
+"""Where does mixup help, where does it hurt, and where does it do nothing?
+
+Digits are learned by a small CNN, clothes by another and by a small Vision Transformer: from few
+labels and from many, all of them right or some of them wrong, at every α of a list; α = 0 is the
+same training without mixup. All trainings of a kind take the same number of steps, by one recipe.
+A seed draws which images are labelled, equally many of each class, which labels are wrong, how the
+model starts and which images make up a batch; so every α is compared with α = 0 of the same seed.
+
+Judged are images that nobody has trained on, of right labels: the share named wrongly, the negative
+log-likelihood in nats, and the expected calibration error in 15 bins.
+
+A comparison is a t-test of the differences of the seeds. There are hundreds of them, and some would
+come out by chance: of those that are called an effect, no more than one in twenty is expected to be
+none, after Benjamini and Hochberg 1995, over all comparisons of the map at once.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from scipy import stats
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from payattention import calibration, data, train, trained, vision, wording
+from payattention.experiments.error_vs_images import drawn
+from payattention.measure import paired_interval
+from payattention.mixup import mixup
+from payattention.records import Record, Results
+from payattention.transformer import Classifier, patches
+
+Images = Float[Tensor, "images height width"]
+Classes = Int[Tensor, " images"]
+
+METRICS = ("error", "nll", "ece")
+CLASSES = 10
+RATE = 0.05
+"""The share of false ones that is expected, at most, among the effects of the map."""
+TOLERANCE = {"error": 0.04, "nll": 0.2, "ece": 0.04}
+ELSEWHERE = {"error": 0.15, "nll": 0.6, "ece": 0.15}
+
+
+class Kind(NamedTuple):
+    """Images, the model that learns them, and how."""
+
+    images: Callable[[str], tuple[Images, Classes]]
+    judged: tuple[str, ...]
+    model: str
+    widths: tuple[int, ...]
+    steps: int
+    rate: float
+
+
+KINDS = {
+    "digits, CNN": Kind(data.digits, ("validation", "test"), "CNN", (32, 64, 64), 800, 5e-3),
+    "clothes, CNN": Kind(data.fashion, ("test",), "CNN", (16, 32, 64), 500, 5e-3),
+    "clothes, ViT": Kind(data.fashion, ("test",), "ViT", (), 600, 2e-3),
+}
+
+
+@dataclass(frozen=True)
+class Map:
+    """The cells of one kind: numbers of labels, shares of wrong ones, and α."""
+
+    kind: str
+    labels: tuple[int, ...]
+    wrong: tuple[float, ...]
+    alphas: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Config:
+    """What is mapped, with how many seeds; and a cheap point, to be measured again by a test."""
+
+    maps: tuple[Map, ...] = (
+        Map("digits, CNN", (50, 200, 1000), (0.0, 0.2, 0.4), (0.0, 0.1, 0.2, 0.4, 1.0, 2.0)),
+        Map("clothes, CNN", (200, 1000, 5000), (0.0, 0.4), (0.0, 0.2, 0.4, 1.0)),
+        Map("clothes, ViT", (200, 1000, 5000), (0.0, 0.4), (0.0, 0.2, 0.4, 1.0)),
+    )
+    seeds: int = 8
+    batch: int = 64
+    weight_decay: float = 0.05
+
+
+FULL = Config()
+LIVE = replace(FULL, maps=(Map("digits, CNN", (50, 200), (0.0, 0.4), (0.0, 1.0)),), seeds=3)
+
+
+def points(config: Config) -> list[Record]:
+    """A training each; digits and few labels first."""
+    return [
+        {"kind": part.kind, "labels": labels, "wrong": wrong, "alpha": alpha, "seed": seed}
+        for part in config.maps
+        for labels in part.labels
+        for wrong in part.wrong
+        for alpha in part.alphas
+        for seed in range(config.seeds)
+    ]
+
+
+@cache
+def _images(kind: str, split: str) -> tuple[Images, Classes]:
+    return KINDS[kind].images(split)
+
+
+def judged(kind: str) -> tuple[Images, Classes]:
+    """The images that the models of a kind are judged by."""
+    parts = [_images(kind, split) for split in KINDS[kind].judged]
+    images, classes = (torch.cat(x) for x in zip(*parts, strict=True))
+    return images, classes
+
+
+def build(kind: str, seed: int) -> nn.Module:
+    """The untrained model of the seed: images in, logits out."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if KINDS[kind].model == "CNN":
+            return vision.ConvolutionalClassifier(KINDS[kind].widths, classes=CLASSES)
+        return Patched(Classifier(trained.SMALL_VIT.shape, d_input=trained.VIT_PATCH**2))
+
+
+class Patched(nn.Module):
+    """A Classifier that is given images, and cuts them into patches itself."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        super().__init__()
+        self.classifier = classifier
+
+    def forward(
+        self, images: Float[Tensor, "batch height width"]
+    ) -> Float[Tensor, "batch classes"]:
+        """Logits of the classes."""
+        return self.classifier(patches(images, size=trained.VIT_PATCH))
+
+
+def labelled(kind: str, labels: int, wrong: float, seed: int) -> tuple[Images, Classes]:
+    """So many images of the seed, equally many of each class; a share has another class's label."""
+    images, classes = _images(kind, "train")
+    chosen = drawn(classes, labels, seed)
+    images, classes = images[chosen], classes[chosen]
+    chance = torch.Generator().manual_seed(1_000 + seed)
+    which = torch.randperm(labels, generator=chance)[: round(wrong * labels)]
+    classes = classes.clone()
+    another = torch.randint(1, CLASSES, (len(which),), generator=chance)
+    classes[which] = (classes[which] + another) % CLASSES
+    return images, classes
+
+
+def measure(config: Config, point: Record) -> list[Record]:
+    """Error, log-likelihood and calibration of the trained model."""
+    kind = KINDS[point["kind"]]
+    model = learn(config, point, steps=kind.steps, rate=kind.rate)
+    return [scores(model, *judged(point["kind"]))]
+
+
+def learn(config: Config, point: Record, *, steps: int, rate: float) -> nn.Module:
+    """The trained model of a point, by so many steps."""
+    model = build(point["kind"], point["seed"])
+    images, classes = labelled(point["kind"], point["labels"], point["wrong"], point["seed"])
+
+    def draw(generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        rows = torch.randint(len(images), (config.batch,), generator=generator)
+        if not point["alpha"]:
+            return images[rows], classes[rows]
+        return mixup(
+            images[rows],
+            classes[rows],
+            alpha=point["alpha"],
+            classes=CLASSES,
+            generator=generator,
+        )
+
+    train.train(
+        model,
+        draw,
+        lambda model, batch: F.cross_entropy(model(batch[0]), batch[1]),
+        recipe=recipe(steps, rate, config.weight_decay, point["seed"]),
+    )
+    return model
+
+
+def recipe(steps: int, rate: float, weight_decay: float, seed: int) -> train.Recipe:
+    """How all models of the chapter learn."""
+    return train.Recipe(
+        steps=steps,
+        learning_rate=rate,
+        warmup_steps=steps // 10,
+        weight_decay=weight_decay,
+        seed=seed,
+        record_every=steps,
+    )
+
+
+@torch.no_grad()
+def scores(model: nn.Module, images: Images, classes: Classes) -> Record:
+    """Share named wrongly, nats, and calibration error."""
+    logits = torch.cat([model.eval()(part) for part in images.split(500)])
+    return {
+        "error": (logits.argmax(dim=1) != classes).double().mean().item(),
+        "nll": calibration.negative_log_likelihood(logits, classes),
+        "ece": calibration.expected_calibration_error(logits.softmax(dim=1), classes),
+    }
+
+
+def run(config: Config) -> list[Record]:
+    """Records of all points, in order."""
+    return [point | record for point in points(config) for record in measure(config, point)]
+
+
+# What the map says
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What an α changes in a metric, next to α = 0 of the same seeds; negative is less."""
+
+    more: float
+    low: float
+    high: float
+    p: float
+    seen: bool
+
+    @property
+    def verdict(self) -> str:
+        """Whether it helps or hurts; all three metrics are better when lower."""
+        if not self.seen:
+            return "none"
+        return "helps" if self.more < 0 else "hurts"
+
+
+Cell = tuple[str, int, float, float, str]
+"""Kind, labels, share of wrong ones, α, metric."""
+
+
+def effects(results: Results) -> dict[Cell, Effect]:
+    """Every comparison of the map; `seen` are those that survive the false discovery rate.
+
+    Raises:
+        ValueError: for results without an α of 0, or of a single seed.
+    """
+    found: dict[Cell, tuple] = {}
+    cells = dict.fromkeys(
+        zip(*(results.columns[name] for name in ("kind", "labels", "wrong", "alpha")), strict=True)
+    )
+    for kind, labels, wrong, alpha in cells:
+        if not alpha:
+            continue
+        cell = results.where(kind=kind, labels=labels, wrong=wrong)
+        for metric in METRICS:
+            mixed = cell.where(alpha=alpha).column(metric)
+            plain = cell.where(alpha=0.0).column(metric)
+            more = paired_interval(mixed, plain)
+            differ = (mixed != plain).any()
+            p = float(stats.ttest_rel(mixed, plain).pvalue) if differ else 1.0
+            found[kind, labels, wrong, alpha, metric] = (more.value, more.low, more.high, p)
+    adjusted = stats.false_discovery_control([each[-1] for each in found.values()], method="bh")
+    return {
+        cell: Effect(*each, seen=bool(q <= RATE))
+        for (cell, each), q in zip(found.items(), adjusted, strict=True)
+    }
+
+
+UNITS = {"error": (100, "points", 1), "nll": (1, "nats", 2), "ece": (100, "points", 1)}
+
+
+def said(effect: Effect, metric: str) -> str:
+    """The effect in words, with its interval; or that none was seen."""
+    if not effect.seen:
+        return "no effect seen"
+    times, unit, digits = UNITS[metric]
+    size, *bounds = (times * x for x in (effect.more, effect.low, effect.high))
+    if size < 0:
+        size, bounds = -size, [-x for x in reversed(bounds)]
+    word = "lower" if effect.more < 0 else "higher"
+    return f"{wording.with_bounds(size, *bounds, digits=digits)} {unit} {word}"
+
+
+def findings(results: Results) -> dict[str, str]:
+    """What the text says: every error, every effect in words, and how many there are of each."""
+    seeds = len(set(results.columns["seed"]))
+    found = {"seeds": str(seeds), "trainings": f"{len(results):,}"}
+    for row in results.summary("error", by=["kind", "labels", "wrong", "alpha"]):
+        name = _name(row["kind"], row["labels"], row["wrong"], row["alpha"])
+        found[f"{name}_error"] = wording.percent(row["mean"], digits=1)
+    for metric, digits in (("nll", 2), ("ece", 3)):
+        for row in results.summary(metric, by=["kind", "labels", "wrong", "alpha"]):
+            name = _name(row["kind"], row["labels"], row["wrong"], row["alpha"])
+            found[f"{name}_{metric}"] = f"{row['mean']:.{digits}f}"
+    all_of_them = effects(results)
+    found["comparisons"] = str(len(all_of_them))
+    for (kind, labels, wrong, alpha, metric), effect in all_of_them.items():
+        name = _name(kind, labels, wrong, alpha)
+        found[f"{name}_{metric}_said"] = said(effect, metric)
+    for metric in METRICS:
+        for verdict in ("helps", "hurts", "none"):
+            of = [e for cell, e in all_of_them.items() if cell[-1] == metric]
+            found[f"{metric}_{verdict}"] = str(sum(e.verdict == verdict for e in of))
+        found[f"{metric}_comparisons"] = str(len(of))
+    return found
+
+
+def _name(kind: str, labels: int, wrong: float, alpha: float) -> str:
+    return f"{kind.replace(', ', '_').lower()}_{labels}_{100 * wrong:.0f}_{alpha:g}"
+
+
+if __name__ == "__main__":
+    from payattention import results
+    from payattention.experiments import error_vs_mixing
+
+    results.main(error_vs_mixing)
