@@ -2,8 +2,8 @@
 
 A small network of two hidden layers learns points of the plane: two moons that reach into one
 another, and handwritten digits on their two first principal components, where ten classes overlap.
-Judged are new points. `error` is the share named wrongly, `undecided` the share of the square around
-the points in which the largest probability is below 0.9.
+Judged are new points. `error` is the share named wrongly, `undecided` the share of the square that
+is shown in which the largest probability is below 0.9.
 """
 
 from collections.abc import Callable
