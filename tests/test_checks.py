@@ -22,6 +22,7 @@ ALL += ["masked_loss"]
 ALL += ["best_size", "foretold", "valley_bottom"]
 ALL += ["near_in_a_picture", "rolling_step", "window_pairs"]
 ALL += ["gates", "wanda_keeps", "csr_bytes"]
+ALL += ["mix", "calibration_error", "cut_share"]
 ALL += ["online_softmax", "training_flops", "kv_cache_tokens", "seconds_at_least"]
 
 
@@ -46,6 +47,49 @@ def near_one_by_one(rows, columns, side, near, *, itself=True, ahead=False, most
             past = j < i or (itself and j == i) or (ahead and j > i)
             found[i, j] = past and down <= most and across <= most
     return found
+
+
+def mixed_one_by_one(images, labels, order, shares, *, of=None, of_labels=None):
+    """Each example by itself; `of` says what share of itself an example keeps."""
+    of = of or (lambda i: float(shares[i]))
+    of_labels = of_labels or of
+    x, y = [], []
+    for i, j in enumerate(order.tolist()):
+        x.append(of(i) * images[i] + (1 - of(i)) * images[j])
+        y.append(of_labels(i) * labels[i] + (1 - of_labels(i)) * labels[j])
+    return torch.stack(x), torch.stack(y)
+
+
+def broadcast(x, order, shares):
+    return torch.einsum("...w,w->...w", x, shares) + torch.einsum(
+        "...w,w->...w", x[order], 1 - shares
+    )
+
+
+def gaps_of_bins(sure, right, bins):
+    """The number of examples in each bin that has any, and how much too sure it is."""
+    sure, right = sure.tolist(), right.tolist()
+    found = []
+    for k in range(bins):
+        inside = [i for i, s in enumerate(sure) if k / bins < s <= (k + 1) / bins]
+        if inside:
+            mean = [sum(x[i] for i in inside) / len(inside) for x in (sure, right)]
+            found.append((len(inside), mean[0] - mean[1]))
+    return found
+
+
+def calibrated_bin_by_bin(sure, right, bins):
+    return sum(n * abs(gap) for n, gap in gaps_of_bins(sure, right, bins)) / len(sure)
+
+
+def cut_pixel_by_pixel(height, width, middle, side, *, before=True, behind=True):
+    covered = 0
+    for row in range(middle[0] - side // 2, middle[0] + side // 2):
+        for column in range(middle[1] - side // 2, middle[1] + side // 2):
+            inside = (min(row, column) >= 0) or not before
+            inside &= (row < height and column < width) or not behind
+            covered += inside
+    return 1 - covered / height / width
 
 
 def rolled_in_a_list(kept, new, size):
@@ -382,6 +426,9 @@ RIGHT = [
     ("gates", gates_row_by_row),
     ("wanda_keeps", wanda_row_by_row),
     ("csr_bytes", by_parts),
+    ("mix", mixed_one_by_one),
+    ("calibration_error", calibrated_bin_by_bin),
+    ("cut_share", cut_pixel_by_pixel),
     ("foretold", lambda *runs: vars_of(fits.additive(*runs, starts=3))),
     ("foretold", fitted_by_least_squares),
     ("seconds_at_least", roof_by_loop),
@@ -1299,6 +1346,53 @@ WRONG += [
     ("csr_bytes", "rows_and_columns", lambda rows, columns, zeros: (rows * columns - zeros) * 12),
     ("csr_bytes", "zeros_kept", lambda r, c, zeros: by_parts(r, c, r * c - zeros)),
     ("csr_bytes", "eight_byte_indices", lambda *given: by_parts(*given, index=8)),
+    ("mix", "labels_left", lambda x, y, *g: (mixed_one_by_one(x, y, *g)[0], y)),
+    ("mix", "labels_by_half", lambda *g: mixed_one_by_one(*g, of_labels=lambda i: 0.5)),
+    (
+        "mix",
+        "labels_of_the_larger",
+        lambda *g: mixed_one_by_one(*g, of_labels=lambda i: float(g[3][i] >= 0.5)),
+    ),
+    (
+        "mix",
+        "shares_along_the_width",
+        lambda x, y, o, s: (broadcast(x, o, s), mixed_one_by_one(x, y, o, s)[1]),
+    ),
+    (
+        "mix",
+        "all_shares_along_the_width",
+        lambda x, y, o, s: (broadcast(x, o, s), broadcast(y, o, s)),
+    ),
+    ("mix", "first_share_for_all", lambda *g: mixed_one_by_one(*g, of=lambda i: float(g[3][0]))),
+    ("mix", "turned_round", lambda *g: mixed_one_by_one(*g, of=lambda i: 1 - float(g[3][i]))),
+    (
+        "mix",
+        "labels_turned_round",
+        lambda *g: mixed_one_by_one(*g, of_labels=lambda i: 1 - float(g[3][i])),
+    ),
+    ("mix", "mixed_with_themselves", lambda x, y, order, shares: (x, y)),
+    (
+        "calibration_error",
+        "bins_alike",
+        lambda *g: np.mean([abs(gap) for _, gap in gaps_of_bins(*g)]),
+    ),
+    (
+        "calibration_error",
+        "signs_kept",
+        lambda sure, *g: sum(n * gap for n, gap in gaps_of_bins(sure, *g)) / len(sure),
+    ),
+    ("calibration_error", "example_by_example", lambda s, r, bins: float((s - r).abs().mean())),
+    (
+        "calibration_error",
+        "squared",
+        lambda sure, *g: sum(n * gap**2 for n, gap in gaps_of_bins(sure, *g)) / len(sure),
+    ),
+    ("calibration_error", "largest", lambda *g: max(abs(gap) for _, gap in gaps_of_bins(*g))),
+    ("cut_share", "not_cut_off", lambda *g: cut_pixel_by_pixel(*g, before=False, behind=False)),
+    ("cut_share", "pasted_share", lambda *g: 1 - cut_pixel_by_pixel(*g)),
+    ("cut_share", "by_sides", lambda h, w, middle, side: 1 - side / max(h, w)),
+    ("cut_share", "at_least_nothing", lambda h, w, m, side: 1 - min(1, side**2 / h / w)),
+    ("cut_share", "cut_off_in_front_only", lambda *g: cut_pixel_by_pixel(*g, behind=False)),
     ("rolling_step", "never_forgets", lambda kept, new, size: torch.stack([*kept, new])),
     ("rolling_step", "forgets_the_new", lambda k, new, size: torch.stack([*k, new][:size])),
     ("rolling_step", "new_one_in_front", lambda k, new, size: torch.stack([new, *k][:size])),

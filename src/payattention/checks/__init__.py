@@ -13,6 +13,7 @@ from payattention.checks.attention import (
     where_to_look,
 )
 from payattention.checks.check import Check, Mistake, Verdict
+from payattention.checks.mixup import calibration_error, cut_share, mix
 from payattention.checks.positions import interpolated, rotate_pair
 from payattention.checks.quadratic_cost import (
     kv_cache_tokens,
@@ -46,11 +47,13 @@ __all__ = [
     "Verdict",
     "attention_parameters",
     "best_size",
+    "calibration_error",
     "causal_attention",
     "combine",
     "continued_attention",
     "count_parameters",
     "csr_bytes",
+    "cut_share",
     "foretold",
     "gates",
     "gru_step",
@@ -60,6 +63,7 @@ __all__ = [
     "kv_cache_step",
     "kv_cache_tokens",
     "masked_loss",
+    "mix",
     "near_in_a_picture",
     "online_softmax",
     "pairs",
