@@ -50,7 +50,7 @@ class Config:
     layers: int = 2
     d_model: int = 64
     heads: int = 4
-    steps: int = 1000
+    steps: int = 900
     cheap_steps: int = 4
     batch_tokens: int = 4096
     learning_rate: float = 4e-3
