@@ -212,7 +212,8 @@ def over_dense(results: Results, kind: str, way: str, equal: str) -> clock.Inter
 def findings(results: Results) -> dict[str, str]:
     """What the text says: bits of each pattern, and how many more than the dense one's."""
     results = results.among(equal=EQUAL)
-    found = {"seeds": str(FULL.seeds), "steps": f"{FULL.steps:,}", "size": str(FULL.size)}
+    found = {"seeds": str(FULL.seeds), "steps": f"{FULL.steps:,}"}
+    found |= {"size": str(FULL.size), "tokens": str(FULL.tokens)}
     for kind in dict.fromkeys(results.column("kind").tolist()):
         for row in results.where(kind=kind, equal="steps").summary("bits", by="way"):
             found[f"{kind}_{row['way']}_bits"] = f"{row['mean']:.2f}"
