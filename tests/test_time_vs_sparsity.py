@@ -1,6 +1,5 @@
 """Formats hold what they are given, in as many bytes as are counted."""
 
-
 import pytest
 import torch
 

@@ -50,7 +50,7 @@ class Config:
     layers: int = 2
     d_model: int = 64
     heads: int = 4
-    steps: int = 1000
+    steps: int = 900
     cheap_steps: int = 4
     batch_tokens: int = 4096
     learning_rate: float = 4e-3
@@ -212,7 +212,8 @@ def over_dense(results: Results, kind: str, way: str, equal: str) -> clock.Inter
 def findings(results: Results) -> dict[str, str]:
     """What the text says: bits of each pattern, and how many more than the dense one's."""
     results = results.among(equal=EQUAL)
-    found = {"seeds": str(FULL.seeds), "steps": f"{FULL.steps:,}", "size": str(FULL.size)}
+    found = {"seeds": str(FULL.seeds), "steps": f"{FULL.steps:,}"}
+    found |= {"size": str(FULL.size), "tokens": str(FULL.tokens)}
     for kind in dict.fromkeys(results.column("kind").tolist()):
         for row in results.where(kind=kind, equal="steps").summary("bits", by="way"):
             found[f"{kind}_{row['way']}_bits"] = f"{row['mean']:.2f}"
