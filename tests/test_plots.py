@@ -160,6 +160,34 @@ def test_a_heat_map_has_a_square_for_each_share_that_can_be_seen():
     plt.close("all")
 
 
+def test_an_effect_map_colours_what_was_seen_and_signs_all():
+    _, axis = plots.axes()
+    effects, seen = [[-4.62, 0.31], [1.5, 0.0]], [[True, False], [True, False]]
+    drawn = plots.effect_map(axis, effects, seen, across=["a", "b"], down=["x", "y"])
+    squares = [to_rgba(patch.get_facecolor()) for patch in drawn.patches]
+    lower, higher = (to_rgba(plots.colour(idea)) for idea in (plots.LOWER, plots.HIGHER))
+    assert squares[0] == lower and squares[2] == higher
+    assert squares[1][3] == squares[3][3] == 0
+    assert [text.get_text() for text in drawn.texts] == ["−4.6", "+0.3", "+1.5", "+0.0"]
+    assert [label.get_text() for label in drawn.get_yticklabels()] == ["x", "y"]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (dict(effects=[1.0, 2.0]), r"effects: got shape \(2,\); expected a matrix"),
+        (dict(seen=[[True]]), r"seen: got shape \(1, 1\); expected \(1, 2\)"),
+        (dict(across=["a"]), "across: got 1 names; expected 2"),
+        (dict(down=["x", "y"]), "down: got 2 names; expected 1"),
+    ],
+)
+def test_an_effect_map_refuses_what_it_cannot_draw(change, told):
+    given = dict(effects=[[1.0, 2.0]], seen=[[True, False]], across=["a", "b"], down=["x"])
+    _, axis = plots.axes()
+    with pytest.raises(ValueError, match=told):
+        plots.effect_map(axis, **(given | change))
+
+
 def test_a_heat_map_needs_no_names():
     _, axis = plots.axes()
     plots.heat_map(axis, np.eye(3, dtype=bool))

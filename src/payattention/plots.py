@@ -166,6 +166,9 @@ LINES = {
     "both ways": Line("window, both ways", "convolution", "--", "v"),
     "global": Line("with a global token", "convolution", "-", "P"),
     "no softmax": Line("no softmax", "recurrence", "-", "s"),
+    "without mixup": Line("without mixup", "muted", ":", "v"),
+    "a little mixup": Line("α = 0.2", "memory", "--", "s"),
+    "mixup": Line("α = 1", "memory", "-", "o"),
 }
 
 
@@ -317,6 +320,56 @@ def heat_map(
             share = shares[row, column]
             shade = colour("paper" if share > 0.6 else "ink")
             axis.text(column, row, f"{100 * share:.0f}", ha="center", va="center", color=shade)
+    return axis
+
+
+LOWER, HIGHER = "recurrence", "attention"
+"""The ideas whose colours say that something is lower or higher, and that it was seen to be."""
+
+
+def effect_map(
+    axis: Axes,
+    effects: Sequence | np.ndarray,
+    seen: Sequence | np.ndarray,
+    *,
+    across: Sequence[str],
+    down: Sequence[str],
+    digits: int = 1,
+) -> Axes:
+    """A field of differences, each a number with its sign; coloured where an effect was `seen`.
+
+    One colour is for lower and one for higher; where none was seen the square is empty and its
+    number faint.
+
+    Raises:
+        ValueError: for what is no matrix, and `seen` or names that do not fit.
+    """
+    effects, seen = np.asarray(effects, dtype=float), np.asarray(seen, dtype=bool)
+    if effects.ndim != 2:
+        raise ValueError(f"effects: got shape {effects.shape}; expected a matrix")
+    if seen.shape != effects.shape:
+        raise ValueError(f"seen: got shape {seen.shape}; expected {effects.shape}, as of effects")
+    for name, labels, size in (("across", across, 1), ("down", down, 0)):
+        if len(labels) != effects.shape[size]:
+            got, expected = len(labels), effects.shape[size]
+            raise ValueError(f"{name}: got {got} names; expected {expected}")
+    for row, column in np.ndindex(*effects.shape):
+        here, clear = effects[row, column], seen[row, column]
+        idea = (LOWER if here < 0 else HIGHER) if clear else "grid"
+        place = (column - 0.47, row - 0.47)
+        look = {"facecolor": colour(idea) if clear else "none", "edgecolor": colour(idea)}
+        axis.add_patch(Rectangle(place, 0.94, 0.94, linewidth=0.8, **look))
+        said = f"{here:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
+        shade = colour("paper" if clear else "muted")
+        axis.text(column, row, said, ha="center", va="center", fontsize=7.5, color=shade)
+    rows, columns = effects.shape
+    axis.set(xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5))
+    axis.grid(False)
+    axis.set_xticks(range(columns), across)
+    axis.set_yticks(range(rows), down)
+    axis.tick_params(length=0)
+    for side in axis.spines.values():
+        side.set_visible(False)
     return axis
 
 

@@ -177,7 +177,7 @@ calibration_error = Check(
         ),
         "signs_kept": Mistake(
             lambda sure, right, bins: _over_bins(sure, right, bins, gap=lambda x: x),
-            "a bin that is too sure and one that is not sure enough cancel, and what is left is the "
+            "a bin that is too sure and one that is not sure enough cancel, and what is left is a "
             "difference of two means over all; take the absolute value in each bin.",
         ),
         "example_by_example": Mistake(
