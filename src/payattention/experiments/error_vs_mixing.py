@@ -73,7 +73,7 @@ class Map:
 
 @dataclass(frozen=True)
 class Config:
-    """What is mapped, with how many seeds; and a cheap point, to be measured again by a test."""
+    """What is mapped, with how many seeds; `most_steps` and `judged` make it short."""
 
     maps: tuple[Map, ...] = (
         Map("digits, CNN", (50, 200, 1000), (0.0, 0.2, 0.4), (0.0, 0.1, 0.2, 0.4, 1.0, 2.0)),
@@ -83,10 +83,14 @@ class Config:
     seeds: int = 8
     batch: int = 64
     weight_decay: float = 0.05
+    most_steps: int = 10_000
+    judged: int = 10_000
 
 
 FULL = Config()
-LIVE = replace(FULL, maps=(Map("digits, CNN", (50, 200), (0.0, 0.4), (0.0, 1.0)),), seeds=3)
+LIVE = replace(
+    FULL, maps=(Map("digits, CNN", (50,), (0.0, 0.4), (0.0, 1.0)),), most_steps=200, seeds=3
+)
 
 
 def points(config: Config) -> list[Record]:
@@ -106,10 +110,10 @@ def _images(kind: str, split: str) -> tuple[Images, Classes]:
     return KINDS[kind].images(split)
 
 
-def judged(kind: str) -> tuple[Images, Classes]:
-    """The images that the models of a kind are judged by."""
+def judged(kind: str, count: int = FULL.judged) -> tuple[Images, Classes]:
+    """The images that the models of a kind are judged by, so many at most."""
     parts = [_images(kind, split) for split in KINDS[kind].judged]
-    images, classes = (torch.cat(x) for x in zip(*parts, strict=True))
+    images, classes = (torch.cat(x)[:count] for x in zip(*parts, strict=True))
     return images, classes
 
 
@@ -152,8 +156,8 @@ def labelled(kind: str, labels: int, wrong: float, seed: int) -> tuple[Images, C
 def measure(config: Config, point: Record) -> list[Record]:
     """Error, log-likelihood and calibration of the trained model."""
     kind = KINDS[point["kind"]]
-    model = learn(config, point, steps=kind.steps, rate=kind.rate)
-    return [scores(model, *judged(point["kind"]))]
+    model = learn(config, point, steps=min(kind.steps, config.most_steps), rate=kind.rate)
+    return [scores(model, *judged(point["kind"], config.judged))]
 
 
 def learn(config: Config, point: Record, *, steps: int, rate: float) -> nn.Module:

@@ -33,6 +33,7 @@ class Config:
     steps: tuple[int, ...] = (200, 400, 800, 1600, 3200)
     alphas: tuple[float, ...] = (0.0, 0.2, 1.0)
     cheap_steps: int = 20
+    judged: int = 2000
     seeds: int = 3
 
 
@@ -68,7 +69,7 @@ def measure(config: Config, point: Record) -> list[Record]:
         steps=point["steps"],
         rate=KINDS[KIND].rate,
     )
-    found = error_vs_mixing.scores(model, *error_vs_mixing.judged(KIND))
+    found = error_vs_mixing.scores(model, *error_vs_mixing.judged(KIND, config.judged))
     return [found | {"flops": float(point["steps"] * step_flops())}]
 
 
@@ -77,9 +78,14 @@ def run(config: Config) -> list[Record]:
     return [point | record for point in points(config) for record in measure(config, point)]
 
 
+def whole(results: Results) -> Results:
+    """The records without those of the few steps that a test measures again."""
+    return results.among(steps=sorted(set(results.columns["steps"]))[1:])
+
+
 def findings(results: Results) -> dict[str, str]:
     """What the text says: errors at each length, and what mixup changes at equal operations."""
-    results = results.among(steps=[s for s in FULL.steps if s in results.columns["steps"]])
+    results = whole(results)
     found = {
         "seeds": str(len(set(results.columns["seed"]))),
         "labels": f"{FULL.labels:,}",

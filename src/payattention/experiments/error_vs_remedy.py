@@ -69,6 +69,7 @@ class Config:
     steps: int = 500
     cheap_steps: int = 20
     batch: int = 64
+    judged: int = 2000
     seeds: int = 5
 
 
@@ -109,9 +110,10 @@ def measure(config: Config, point: Record) -> list[Record]:
     train.train(
         model, _drawing(images, classes, config.batch, remedy), _loss(remedy), recipe=recipe
     )
-    validation = error_vs_mixing.scores(model, *KINDS[KIND].images("validation"))
+    shown = [x[: config.judged] for x in KINDS[KIND].images("validation")]
+    validation = error_vs_mixing.scores(model, *shown)
     return [
-        error_vs_mixing.scores(model, *error_vs_mixing.judged(KIND))
+        error_vs_mixing.scores(model, *error_vs_mixing.judged(KIND, config.judged))
         | {"validation_error": validation["error"]}
     ]
 
