@@ -160,6 +160,26 @@ def test_a_heat_map_has_a_square_for_each_share_that_can_be_seen():
     plt.close("all")
 
 
+def test_borders_part_what_is_named_differently():
+    _, axis = plots.axes()
+    side = 21
+    across = np.tile(np.linspace(0, 1, side), side)
+    chances = np.stack([1 - across, across], axis=1)
+    drawn = plots.borders(axis, chances, ((0.0, 4.0), (0.0, 2.0)))
+    filled, first, second = drawn.collections
+    for line in (first, second):
+        [path] = [path for path in line.get_paths() if len(path.vertices)]
+        np.testing.assert_allclose(path.vertices[:, 0], 2.0, atol=1e-6)  # half-way across
+    places = np.concatenate([path.vertices for path in filled.get_paths()])
+    assert ((places[:, 0] <= 0.4 + 1e-6) | (places[:, 0] >= 3.6 - 1e-6)).all()
+
+
+def test_borders_need_a_square():
+    _, axis = plots.axes()
+    with pytest.raises(ValueError, match=r"probabilities: got shape \(6, 2\)"):
+        plots.borders(axis, np.full((6, 2), 0.5), ((0, 1), (0, 1)))
+
+
 def test_an_effect_map_colours_what_was_seen_and_signs_all():
     _, axis = plots.axes()
     effects, seen = [[-4.62, 0.31], [1.5, 0.0]], [[True, False], [True, False]]

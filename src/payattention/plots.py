@@ -5,6 +5,7 @@ which the site and the explorables read too. Import this module where there is m
 """
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -320,6 +321,43 @@ def heat_map(
             share = shares[row, column]
             shade = colour("paper" if share > 0.6 else "ink")
             axis.text(column, row, f"{100 * share:.0f}", ha="center", va="center", color=shade)
+    return axis
+
+
+def borders(
+    axis: Axes,
+    probabilities: Sequence | np.ndarray,
+    square: tuple[tuple[float, float], tuple[float, float]],
+    *,
+    sure: float = 0.9,
+) -> Axes:
+    """The borders between classes in a square of the plane, and where a model is sure of one.
+
+    `probabilities` has a row for each point of a square grid, row by row from the top left, and a
+    column for each class. Where the largest is at least `sure`, the plane is shaded; lines part
+    what is named differently. The `square` goes from where to where across, and up.
+
+    Raises:
+        ValueError: for rows that are no square grid.
+    """
+    chances = np.asarray(probabilities, dtype=float)
+    side = math.isqrt(len(chances))
+    if chances.ndim != 2 or side**2 != len(chances) or side < 2:
+        raise ValueError(f"probabilities: got shape {chances.shape}; expected a row for each point")
+    (left, right), (low, high) = square
+    x, y = np.linspace(left, right, side), np.linspace(high, low, side)
+    fields = chances.T.reshape(-1, side, side)
+    top = fields.max(axis=0)
+    axis.contourf(x, y, top, levels=[sure, 1.01], colors=[colour("memory")], alpha=0.25)
+    for number in range(len(fields)):
+        others = np.delete(fields, number, axis=0).max(axis=0)
+        ahead = fields[number] - others
+        if ahead.min() < 0 < ahead.max():
+            axis.contour(x, y, ahead, levels=[0], colors=[colour("ink")], linewidths=0.9)
+    axis.set(xlim=(left, right), ylim=(low, high), aspect="equal")
+    axis.grid(False)
+    axis.set_xticks([])
+    axis.set_yticks([])
     return axis
 
 

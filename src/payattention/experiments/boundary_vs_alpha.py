@@ -25,7 +25,7 @@ Points = Float[Tensor, "points 2"]
 Classes = Int[Tensor, " points"]
 
 SURE = 0.9
-SQUARES = {"moons": ((-1.6, 2.6), (-1.1, 1.6)), "digits": ((-1.6, 1.6), (-1.6, 1.6))}
+SQUARES = {"moons": ((-1.6, 2.6), (-1.1, 1.6)), "digits": ((-1.4, 1.4), (-1.4, 1.4))}
 """From where to where the plane is shown: across, and up."""
 CLASSES = {"moons": 2, "digits": 10}
 TOLERANCE = {"error": 0.05, "undecided": 0.1}
