@@ -267,6 +267,22 @@ def effects(results: Results) -> dict[Cell, Effect]:
     }
 
 
+def field(found: dict[Cell, Effect], part: Map, metric: str) -> dict:
+    """A kind's effects on a metric, as `plots.effect_map` takes them: a row for labels and wrong
+    ones, a column for each α; differences of `error` and `ece` in points of a hundred."""
+    rows = [(labels, wrong) for labels in part.labels for wrong in part.wrong]
+    alphas = [alpha for alpha in part.alphas if alpha]
+    cells = [[found[part.kind, *row, alpha, metric] for alpha in alphas] for row in rows]
+    times, _, digits = UNITS[metric]
+    return {
+        "effects": [[times * cell.more for cell in row] for row in cells],
+        "seen": [[cell.seen for cell in row] for row in cells],
+        "across": [f"{alpha:g}" for alpha in alphas],
+        "down": [f"{labels:,}, {100 * wrong:.0f}\N{NO-BREAK SPACE}%" for labels, wrong in rows],
+        "digits": digits,
+    }
+
+
 UNITS = {"error": (100, "points", 1), "nll": (1, "nats", 2), "ece": (100, "points", 1)}
 
 
