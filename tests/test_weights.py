@@ -304,7 +304,8 @@ def test_a_head_that_describes_no_model_is_refused(changes, says):
 @pytest.mark.parametrize(
     ("field", "value", "says"),
     [
-        ("experts", 8, "TypeError.*experts"),
+        ("routers", 8, "TypeError.*routers"),
+        ("experts", 8, "ValueError.*experts=8, chosen=None"),
         ("positions", "relative", "ValueError.*expected one of none, sinusoidal"),
         ("heads", 5, "ValueError.*expected a divisor of d_model=12"),
         ("layers", 0, "ValueError.*layers=0"),

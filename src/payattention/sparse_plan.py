@@ -142,7 +142,7 @@ def plan(pattern: Pattern, tokens: int, height: int = TILE) -> Plan:
     >>> from payattention.patterns import causal_window
     >>> made = plan(causal_window(256), 16_384)
     >>> made.pairs, round(made.executed / made.pairs, 2)
-    (4161664, 1.25)
+    (4161664, 1.13)
 
     Raises:
         ValueError: for a row that may look at nothing; it names the row.
