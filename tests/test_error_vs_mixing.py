@@ -85,6 +85,10 @@ def test_findings_count_all_comparisons():
     assert found["comparisons"] == "60" and found["seeds"] == "8"
     assert (found["error_helps"], found["error_hurts"], found["error_none"]) == ("10", "10", "0")
     assert found["digits_cnn_3_0_1_error_said"].endswith("points higher")
+    worst = found["digits_cnn_error_worst"]
+    assert worst.startswith("with ") and "labels, all right, and α = 1, " in worst
+    only_worse = findings(made(lambda cell: 0.02))
+    assert only_worse["error_best"] == "nowhere" and only_worse["error_hurts"] == "20"
 
 
 def test_a_field_has_a_row_for_each_number_of_labels():

@@ -314,12 +314,35 @@ def findings(results: Results) -> dict[str, str]:
     for (kind, labels, wrong, alpha, metric), effect in all_of_them.items():
         name = _name(kind, labels, wrong, alpha)
         found[f"{name}_{metric}_said"] = said(effect, metric)
-    for metric in METRICS:
-        for verdict in ("helps", "hurts", "none"):
-            of = [e for cell, e in all_of_them.items() if cell[-1] == metric]
-            found[f"{metric}_{verdict}"] = str(sum(e.verdict == verdict for e in of))
-        found[f"{metric}_comparisons"] = str(len(of))
+    for kind in ["", *dict.fromkeys(results.columns["kind"])]:
+        for metric in METRICS:
+            of = {
+                cell: effect
+                for cell, effect in all_of_them.items()
+                if cell[-1] == metric and kind in ("", cell[0])
+            }
+            key = f"{kind.replace(', ', '_').lower()}_{metric}".strip("_")
+            found |= {f"{key}_{name}": text for name, text in _summed_up(of).items()}
     return found
+
+
+def _summed_up(effects_: dict[Cell, Effect]) -> dict[str, str]:
+    """How many of a metric's effects are of each verdict, and the largest of those seen."""
+    found = {"comparisons": str(len(effects_))}
+    for verdict, name in (("helps", "best"), ("hurts", "worst"), ("none", "")):
+        of = {cell: effect for cell, effect in effects_.items() if effect.verdict == verdict}
+        found[verdict] = str(len(of))
+        if name:
+            largest = max(of, key=lambda cell: abs(of[cell].more), default=None)
+            found[name] = "nowhere" if largest is None else _placed(largest, of[largest])
+    return found
+
+
+def _placed(cell: Cell, effect: Effect) -> str:
+    """Where an effect is, and how large."""
+    _, labels, wrong, alpha, metric = cell
+    share = "all right" if not wrong else f"{wording.percent(wrong)} of them wrong"
+    return f"with {labels:,} labels, {share}, and α = {alpha:g}, {said(effect, metric)}"
 
 
 def _name(kind: str, labels: int, wrong: float, alpha: float) -> str:
