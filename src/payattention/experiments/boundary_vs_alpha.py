@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from payattention import data, train, wording
 from payattention.measure import paired_interval
-from payattention.mixup import mixup
+from payattention.mixup import Mixed, mixup
 from payattention.records import Record, Results
 from payattention.tasks import Moons
 
@@ -94,9 +94,9 @@ def judged(config: Config, kind: str) -> tuple[Points, Classes]:
 
 
 def learn(
-    config: Config, kind: str, alpha: float, seed: int
+    config: Config, kind: str, alpha: float, seed: int, *, mix: Callable[..., Mixed] = mixup
 ) -> Callable[[Float[Tensor, "points 2"]], Float[Tensor, "points classes"]]:
-    """The trained network: points in, logits out."""
+    """The trained network: points in, logits out. `mix` has the form of `mixup`."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         width, classes = config.width, CLASSES[kind]
@@ -111,7 +111,7 @@ def learn(
         if not alpha:
             return places[rows], named[rows]
         how = dict(alpha=alpha, classes=classes, generator=generator)
-        return mixup(places[rows], named[rows], **how)
+        return mix(places[rows], named[rows], **how)
 
     recipe = train.Recipe(
         steps=config.steps,
