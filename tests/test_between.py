@@ -249,7 +249,7 @@ def test_findings_tell_what_is_asked_for_and_what_is_said():
     )
     assert without == (
         f"Without mixup the model says T-shirt with 75{SPACE}%; ankle boot gets 25{SPACE}%, "
-        f"all other classes together 0{SPACE}%."
+        f"all others 0{SPACE}%."
     )
     assert mixed == without.replace("Without mixup", f"With mixup (α{SPACE}={SPACE}0.4)")
     assert along == (
@@ -300,7 +300,7 @@ def test_the_picture_has_both_models_and_the_chosen_share():
     picture = ET.fromstring(figure.picture())
     texts = [text.text for text in picture.iter(f"{SVG}text")]
     for wanted in (
-        *("bag", "sandal", "what they see", "λ = 0.25", "1 − λ = 0.75", "λ, the share of bag"),
+        *("bag", "sandal", "the mixture", "λ = 0.25", "1 − λ = 0.75", "λ, the share of bag"),
         *("probability, without mixup", "probability, with mixup, α = 1"),
         *("what mixup asks for", "all others"),
     ):

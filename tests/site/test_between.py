@@ -65,7 +65,7 @@ def opened(visit, folder):
 
 
 def pair(page):
-    return page.get_by_label("Two images:").first
+    return page.get_by_role("combobox", name="Two images:").first
 
 
 def slider(page):
@@ -207,7 +207,7 @@ def test_the_address_follows_and_opens_what_was_shared(opened, serve, folder):
 
 def test_the_first_of_two_has_the_address(opened):
     page = opened("two", "#between?pair=5")
-    lists = page.get_by_label("Two images:")
+    lists = page.get_by_role("combobox", name="Two images:")
     assert [one.input_value() for one in lists.all()] == ["5", "3"]
     assert page.locator(".explorable-note", has_text="The address").count() == 1
 
@@ -310,7 +310,7 @@ def test_it_lives_in_its_chapter(visit, address, site):
     figure.locator(".explorable-finding", has_text=re.compile(r"\d")).wait_for()
     state = json.loads(figure.locator('script[type="application/json"]').text_content())
     assert len(json.dumps(state)) < 60_000
-    figure.get_by_label("Two images:").select_option("1")
+    pair(figure).select_option("1")
     slider(figure).fill("0")
     line = state["lines"][1]
     name = state["classes"][line["other"]]

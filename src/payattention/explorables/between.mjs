@@ -2,8 +2,8 @@
 // along the line was measured in Python, and comes along in thousandths; here a reader moves the share λ.
 
 import {
-  body, button, choice, colour, csvAddress, dataLink, drawn, element, flag, frame, line, percent, say, slider, spoken,
-  whenSized, words,
+  body, button, choice, colour, csvAddress, dataLink, drawn, element, flag, frame, heading, line, percent, say, slider,
+  spoken, whenSized, words,
 } from "./figure.mjs";
 
 const TEXT = {
@@ -11,7 +11,7 @@ const TEXT = {
   both: "{other} and {one}",
   share: "Share of {one}, λ:",
   reset: "Start again",
-  seen: "what they see",
+  seen: "the mixture",
   first: "λ = {share}",
   second: "1 − λ = {rest}",
   images: "{other}, {one}, and between them a mixture: {first} of {one}, {rest} of {other}",
@@ -20,8 +20,9 @@ const TEXT = {
   at: "At λ\u00a0=\u00a0{share}",
   unmixed: "{at} nothing is mixed: the label says {whole}.",
   asked: "{at} mixup asks for {first} {one} and {rest} {other}.",
-  says: "{model} the model says {choice} with {sure}; {second} gets {gets}, all other classes together {others}.",
+  says: "{model} the model says {choice} with {sure}; {second} gets {gets}, all others {others}.",
   neither: "{model} the model says {choice}, neither of the two, with {sure}; {one} gets {first}, {other} {rest}.",
+  most: "{name}, {share}",
   along: "{model} the first choice is {choices}.",
   always: "{name} all along the line",
   upTo: "{name} up to λ\u00a0=\u00a0{last}",
@@ -50,6 +51,7 @@ const LOOKS = {
   rest: { stroke: colour("muted"), "stroke-width": 2, "stroke-dasharray": "2 4" },
   wanted: { stroke: colour("muted"), "stroke-width": 1 },
 };
+const STROKE = { stroke: colour("ink"), "stroke-width": 2 };
 
 // What is chosen. `known` holds the lines between pairs, the shares that were asked, the α and the names of classes.
 
@@ -189,7 +191,7 @@ function images(chosen, known, { width, text }) {
   const svg = drawn("svg", { width, height: side + 42, role: "img" });
   const rest = restOf(share);
   svg.setAttribute("aria-label", say(text.images, { ...names, first: percent(share), rest: percent(rest) }));
-  const gap = (width - 3 * side) / 2;
+  const gap = (width - 1 - 3 * side) / 2; // a pixel is kept, for a width of which a part was rounded up
   const all = [
     [other, names.other, say(text.second, { rest })],
     [mixed, text.seen],
@@ -203,7 +205,7 @@ function images(chosen, known, { width, text }) {
 function bars(chosen, known, model, { width, text }) {
   const all = barsOf(chosen, known, model, text);
   const told = all.map(({ name, size }) => `${name} ${part(size)}`).join(", ");
-  const svg = drawn("svg", { width, height: ROW * all.length, role: "img" });
+  const svg = drawn("svg", { width, height: ROW * all.length + 8, role: "img" });
   const values = { model: modelName(model, known, text), share: chosen.share, bars: told };
   svg.setAttribute("aria-label", say(text.bars, values));
   const longest = Math.max(...known.classes.map((name) => name.length), text.rest.length);
@@ -220,7 +222,7 @@ function bars(chosen, known, model, { width, text }) {
     if (size) svg.append(drawn("rect", { ...look, width: Math.max(1, ((right - left) * size) / THOUSAND), fill: colour(idea) }));
     if (wanted === undefined) return;
     const x = left + (right - left) * wanted;
-    svg.append(line([[x, middle - 10], [x, middle + 10]], { stroke: colour("ink"), "stroke-width": 2 }));
+    svg.append(line([[x, middle - 10], [x, middle + 10]], STROKE));
   });
   return svg;
 }
@@ -246,6 +248,11 @@ function chart(chosen, known, model, { width, text }) {
     svg.append(line(points, LOOKS[name]));
   }
   flag(made, made.along(chosen.share), say(text.first, chosen), 0, { idea: "ink", "stroke-width": 1 });
+  const here = answers[known.shares.indexOf(chosen.share)];
+  for (const name of ["other", "one"]) {
+    const at = { cx: made.along(chosen.share), cy: up(parts[name](here) / THOUSAND), r: 4.5, stroke: colour("convolution") };
+    svg.append(drawn("circle", { ...at, "stroke-width": 2, fill: colour(name === "one" ? "convolution" : "paper") }));
+  }
   return made;
 }
 
@@ -253,7 +260,9 @@ function chart(chosen, known, model, { width, text }) {
 function legend({ one, other }, text) {
   return Object.entries({ one, other, rest: text.rest, wanted: text.wanted }).map(([name, told]) => {
     const sample = drawn("svg", { width: 30, height: 8, "aria-hidden": "true" });
-    sample.append(line([[0, 4], [30, 4]], LOOKS[name]));
+    const wanted = name === "wanted"; // which is a line in the charts and a stroke over the bars
+    sample.append(line([[0, 4], [wanted ? 20 : 30, 4]], LOOKS[name]));
+    if (wanted) sample.append(line([[27, 0], [27, 8]], STROKE));
     return element("span", {}, sample, " ", told);
   });
 }
@@ -262,7 +271,7 @@ let figures = 0; // on this page: the first one has the address
 
 /** One model's part of the figure: its name, its bars, its chart, and where its first choice changes. */
 function column() {
-  const [name, told] = [element("p", { class: "explorable-label" }), element("p", { class: "explorable-note" })];
+  const [name, told] = [element("div", {}), element("p", { class: "explorable-note" })];
   const [upper, lower] = ["explorable-canvas", "explorable-canvas explorable-drag"].map((look) => element("div", { class: look }));
   return { node: element("div", {}, name, upper, lower, told), name, upper, lower, told };
 }
@@ -300,7 +309,7 @@ function render({ model, el }) {
     text: (position) => String(shares[position]), onInput: (position) => show({ ...chosen, share: shares[position] }),
   });
   const said = spoken();
-  said.nodes[0].classList.add("explorable-long");
+  said.nodes[0].classList.add("explorable-answers");
   const photographs = element("div", { class: "explorable-canvas" });
   const columns = known.alphas.map(column);
   const key = element("p", { class: "explorable-legend", "aria-hidden": "true" });
@@ -331,7 +340,10 @@ function render({ model, el }) {
       const room = Math.floor(upper.clientWidth);
       const made = chart(chosen, known, number, { width: room, text });
       edge = made.edge;
-      name.textContent = modelName(number, known, text);
+      const { said } = answerOf(chosen, known, number);
+      const most = firstChoice(said);
+      const sure = say(text.most, { name: classes[most], share: part(said[most]) });
+      name.replaceChildren(heading(modelName(number, known, text), sure));
       upper.replaceChildren(bars(chosen, known, number, { width: room, text }));
       lower.replaceChildren(made.svg);
       told.textContent = along(chosen, known, number, text);
@@ -374,7 +386,7 @@ function render({ model, el }) {
       model,
       element("div", { class: "explorable-controls" }, pair.node, reset),
       photographs,
-      share.node,
+      element("div", { class: "explorable-controls" }, share.node),
       ...said.nodes,
       element("div", { class: "explorable-sheets" }, ...columns.map(({ node }) => node)),
       key,

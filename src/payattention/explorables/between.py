@@ -123,7 +123,7 @@ class Between(Explorable):
         rest = percent((THOUSAND - said[first] - said[second]) / THOUSAND)
         return (
             f"{self.classes[first]} with {part[first]}; {self.classes[second]} gets "
-            f"{part[second]}, all other classes together {rest}"
+            f"{part[second]}, all others {rest}"
         )
 
     def _along(self, model: int) -> str:
@@ -165,7 +165,7 @@ class Between(Explorable):
         first, second = map(unpacked, line["images"])
         images = [
             Photograph(second, (other, f"1 − λ = {_rest(self.share):g}")),
-            Photograph(self.share * first + (1 - self.share) * second, ("what they see", "")),
+            Photograph(self.share * first + (1 - self.share) * second, ("the mixture", "")),
             Photograph(first, (one, f"λ = {self.share:g}")),
         ]
         names = "without mixup", f"with mixup, α = {self.alphas[1]:g}"

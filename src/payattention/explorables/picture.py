@@ -307,7 +307,7 @@ def images_over_panels(
         parts += _photograph(image, place * (PHOTOGRAPH + gap))
     top = PHOTOGRAPH + 46
     for panel in panels:
-        upper, lower = top + 24, top + 24 + PANEL
+        upper, lower = top + 26, top + 26 + PANEL
         parts.append(_text(panel.title, 0, top + 13))
         for tick in (0, 0.5, 1):
             height = lower - PANEL * tick
@@ -323,7 +323,7 @@ def images_over_panels(
         top = lower + 26
     parts.append(_text(below, right, top + 8, anchor="end"))
     x, top = 0.0, top + 32
-    for trace in panels[0].traces:
+    for trace in reversed(panels[0].traces):  # what is drawn last is named first
         if not trace.name:
             continue
         room = 34 + LETTER * len(trace.name) + 14
