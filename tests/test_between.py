@@ -276,7 +276,7 @@ def test_a_third_class_is_told():
 @pytest.mark.parametrize(
     ("choices", "said"),
     [
-        ([0, 8, 8, 8, 9], "T-shirt up to λ = 0, bag at 0.25 to 0.75, ankle boot from 1 on."),
+        ([0, 8, 8, 8, 9], "T-shirt up to λ = 0, bag from 0.25 to 0.75, ankle boot from 1 on."),
         ([0, 0, 8, 9, 9], "T-shirt up to λ = 0.25, bag at 0.5, ankle boot from 0.75 on."),
         ([0, 9, 0, 9, 0], "T-shirt up to λ = 0, ankle boot at 0.25, T-shirt at 0.5, .*"),
     ],

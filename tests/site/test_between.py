@@ -267,9 +267,12 @@ def test_it_fits_and_no_words_meet(opened, width):
 def test_nothing_below_moves_when_the_share_does(opened, width):
     page = opened(width=width)
     tops = set()
-    for position in range(21):
-        slide(page, position)
-        tops.add(charts(page).first.evaluate("svg => svg.getBoundingClientRect().top + scrollY"))
+    for number in range(len(PLACES)):
+        pair(page).select_option(str(number))
+        for position in range(21):
+            slide(page, position)
+            top = "svg => svg.getBoundingClientRect().top + scrollY"
+            tops.add(charts(page).first.evaluate(top))
     assert len(tops) == 1
 
 

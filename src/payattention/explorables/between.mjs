@@ -28,7 +28,7 @@ const TEXT = {
   upTo: "{name} up to λ\u00a0=\u00a0{last}",
   onwards: "{name} from {first} on",
   once: "{name} at {first}",
-  while: "{name} at {first} to {last}",
+  while: "{name} from {first} to {last}",
   rest: "all others",
   wanted: "what mixup asks for",
   bars: "{model}, at λ = {share}: {bars}",

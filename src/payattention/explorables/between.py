@@ -139,8 +139,10 @@ class Between(Explorable):
                 said.append(f"{name} up to {_is('λ', last)}")
             elif last == self.shares[-1]:
                 said.append(f"{name} from {first:g} on")
+            elif first == last:
+                said.append(f"{name} at {first:g}")
             else:
-                said.append(f"{name} at {first:g}" + f" to {last:g}" * (last > first))
+                said.append(f"{name} from {first:g} to {last:g}")
         return ", ".join(said)
 
     def _ends(self) -> tuple[str, str]:
