@@ -82,7 +82,7 @@ def test_a_page_without_cells_holds_a_figure(directive, small, warned, tmp_path)
     ).build()
     page = (build / "index.html").read_text(encoding="utf8")
     assert explorable_figures.names_in(page) == ([] if warned else ["bill"])
-    assert ("expected one of AttentionMap, Bill" in warnings.getvalue()) == warned
+    assert ("expected one of AttentionMap, Between" in warnings.getvalue()) == warned
     assert ("explorables/loader.js" in page) == (not warned)
     if small:
         assert f'"small": {small}' in page and (build / "_static/explorables/bill.js").exists()

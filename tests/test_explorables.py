@@ -15,6 +15,7 @@ import xml.etree.ElementTree as ET
 import pytest
 import torch
 from anywidget import AnyWidget
+from made_up_answers import between
 from small_gpt import random_gpt
 from torch.distributions import Categorical
 
@@ -22,6 +23,7 @@ from payattention import associative_memory, attention, data
 from payattention.attention_maps import AttentionMaps
 from payattention.explorables import (
     AttentionMap,
+    Between,
     Bill,
     Budget,
     Crowding,
@@ -61,6 +63,7 @@ KINDS = [
     Fleet,
     Budget,
     Pattern,
+    Between,
 ]
 OURS = [kind.name for kind in KINDS]  # drawn here, not by a vendored library
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
@@ -71,6 +74,8 @@ def example(kind, **state):
         return Writer(random_gpt(), **state)
     if kind is Pruner:
         return Pruner(model=random_gpt(), characters=20, **state)
+    if kind is Between:
+        return between(**state)
     return kind(curves=CURVES[kind], **state) if kind in CURVES else kind(**state)
 
 

@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 import pytest
+from made_up_answers import between
 from small_gpt import random_gpt
 
 from payattention.explorables import (
@@ -51,6 +52,7 @@ FIGURES = {
     "fleet": Fleet,
     "budget": Budget,
     "pattern": Pattern,
+    "between": between,
 }
 GUESSED = ("fading", "crowding", "softmax")  # that ask before they show
 MARK = {  # what each draws in its idea's colour, once there is something to see
@@ -64,6 +66,7 @@ MARK = {  # what each draws in its idea's colour, once there is something to see
     "fleet": '.explorable-canvas path[stroke="var(--explorable-money)"]',
     "budget": '.explorable-canvas path[stroke="var(--explorable-money)"]',
     "pattern": '.explorable-canvas path[stroke="var(--explorable-attention)"]',
+    "between": '.explorable-canvas path[stroke="var(--explorable-convolution)"]',
 }
 
 

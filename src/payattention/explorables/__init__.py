@@ -8,6 +8,7 @@ Each is a class here, a module ``<name>.mjs`` beside it, and what they share in
 
 from payattention.explorables.attention_map import AttentionMap
 from payattention.explorables.bertviz import HeadView, ModelView, NeuronView
+from payattention.explorables.between import Between
 from payattention.explorables.bill import Bill
 from payattention.explorables.budget import Budget
 from payattention.explorables.crowding import Crowding
@@ -21,6 +22,7 @@ from payattention.explorables.writer import Writer
 
 __all__ = [
     "AttentionMap",
+    "Between",
     "Bill",
     "Budget",
     "Crowding",

@@ -5,6 +5,9 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from jaxtyping import Float
+from torch import Tensor
+
 from payattention.explorables.bundle import colour
 
 WIDTH, HEIGHT = 480, 290
@@ -14,6 +17,7 @@ CELL = 22  # side of a heat map's square
 SMALL_CELL = 14  # of a mask's
 NARROW, ROW_OF_BARS = 360, 20
 LETTER_CELL, LETTER_ROW = 20, 28  # width and height of a letter of an inked text
+PHOTOGRAPH, PANEL, GREYS = 98, 120, 31  # sides of an image and a panel, steps of ink
 
 
 @dataclass(frozen=True)
@@ -261,6 +265,116 @@ def bars(drawn: Sequence[Bar], *, alt: str) -> str:
             f'fill="{colour(bar.idea)}"/>'
         )
     return _svg(parts, NARROW, 40 * len(drawn) - 8, alt)
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """An image in ink, each pixel between 0 and 1, over two lines of words."""
+
+    pixels: Float[Tensor, "height width"]
+    below: tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A line of a panel: its points, its idea's colour, its name for the legend, its dashes."""
+
+    points: Sequence[tuple[float, float]]
+    idea: str
+    name: str
+    dashes: str = ""
+    width: float = 2
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A small chart of shares along a share: what it shows, and its lines."""
+
+    title: str
+    traces: Sequence[Trace]
+
+
+def images_over_panels(
+    images: Sequence[Photograph], panels: Sequence[Panel], *, at: float, below: str, alt: str
+) -> str:
+    """An SVG of images in a row, over charts from 0 to 1 both ways with an upright line at `at`.
+
+    `below` says what the charts have along; the names of the first one's lines stand at the end.
+    """
+    parts, left, right = [], 40, NARROW - 8
+    gap = (NARROW - len(images) * PHOTOGRAPH) / (len(images) - 1)
+    for place, image in enumerate(images):
+        parts += _photograph(image, place * (PHOTOGRAPH + gap))
+    top = PHOTOGRAPH + 46
+    for panel in panels:
+        upper, lower = top + 26, top + 26 + PANEL
+        parts.append(_text(panel.title, 0, top + 13))
+        for tick in (0, 0.5, 1):
+            height = lower - PANEL * tick
+            parts.append(_rule((left, height), (right, height), "grid"))
+            parts.append(_text(f"{tick:g}", left - 8, height + 4, anchor="end"))
+            along = left + (right - left) * tick
+            parts.append(_text(f"{tick:g}", along, lower + 17, anchor="middle"))
+        for trace in panel.traces:
+            places = [(left + (right - left) * x, lower - PANEL * y) for x, y in trace.points]
+            parts.append(_trace(trace, places))
+        here = left + (right - left) * at
+        parts.append(_rule((here, upper), (here, lower), "ink"))
+        top = lower + 26
+    parts.append(_text(below, right, top + 8, anchor="end"))
+    x, top = 0.0, top + 32
+    for trace in reversed(panels[0].traces):  # what is drawn last is named first
+        if not trace.name:
+            continue
+        room = 34 + LETTER * len(trace.name) + 14
+        if x and x + room > NARROW + 14:
+            x, top = 0.0, top + 18
+        parts.append(_trace(trace, [(x, top - 4.5), (x + 28, top - 4.5)]))
+        parts.append(_text(trace.name, x + 34, top))
+        x += room
+    return _svg(parts, NARROW, top + 6, alt)
+
+
+def _photograph(image: Photograph, x: float) -> list[str]:
+    """Ink for each step of grey in one path, whose squares are joined along a row."""
+    height, width = image.pixels.shape
+    cell = PHOTOGRAPH / width
+    rows: dict[int, list[str]] = {}
+    for i, row in enumerate((GREYS * image.pixels).round().int().tolist()):
+        for j, run in _runs(row):
+            rows.setdefault(row[j], []).append(f"M{j},{i}h{run}v1h-{run}z")
+    parts = [
+        f'<path d="{"".join(squares)}" transform="translate({x:.1f} 0) scale({cell:g})" '
+        f'shape-rendering="crispEdges" fill="{colour("ink")}" fill-opacity="{grey / GREYS:.3f}"/>'
+        for grey, squares in sorted(rows.items())
+        if grey
+    ]
+    parts.append(
+        f'<rect x="{x + 0.5:.1f}" y="0.5" width="{PHOTOGRAPH - 1}" height="{cell * height - 1:g}" '
+        f'fill="none" stroke="{colour("grid")}"/>'
+    )
+    for line, words in enumerate(image.below):
+        middle, idea = x + PHOTOGRAPH / 2, "muted" if line else "ink"
+        height_of = PHOTOGRAPH + 17 + 17 * line
+        parts.append(_text(words, middle, height_of, idea=idea, anchor="middle"))
+    return parts
+
+
+def _runs(row: Sequence[int]) -> list[tuple[int, int]]:
+    """Where a stretch of equal numbers begins, and how long it is."""
+    starts = [j for j, one in enumerate(row) if j == 0 or one != row[j - 1]]
+    return [
+        (start, end - start) for start, end in zip(starts, [*starts[1:], len(row)], strict=True)
+    ]
+
+
+def _trace(trace: Trace, places: Sequence[tuple[float, float]]) -> str:
+    d = "M" + "L".join(f"{a:.1f},{b:.1f}" for a, b in places)
+    dashes = f' stroke-dasharray="{trace.dashes}"' if trace.dashes else ""
+    return (
+        f'<path d="{d}" fill="none" stroke="{colour(trace.idea)}" '
+        f'stroke-width="{trace.width:g}"{dashes}/>'
+    )
 
 
 def _stack(parts: Sequence[Part], top: float) -> list[str]:
