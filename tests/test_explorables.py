@@ -15,6 +15,7 @@ import xml.etree.ElementTree as ET
 import pytest
 import torch
 from anywidget import AnyWidget
+from mixing_cells import made_up
 from small_gpt import random_gpt
 from torch.distributions import Categorical
 
@@ -28,6 +29,7 @@ from payattention.explorables import (
     Explorable,
     Fading,
     Fleet,
+    MixingMap,
     Pattern,
     Pruner,
     Softmax,
@@ -61,6 +63,7 @@ KINDS = [
     Fleet,
     Budget,
     Pattern,
+    MixingMap,
 ]
 OURS = [kind.name for kind in KINDS]  # drawn here, not by a vendored library
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
@@ -71,6 +74,8 @@ def example(kind, **state):
         return Writer(random_gpt(), **state)
     if kind is Pruner:
         return Pruner(model=random_gpt(), characters=20, **state)
+    if kind is MixingMap:
+        return MixingMap(made_up(), **state)
     return kind(curves=CURVES[kind], **state) if kind in CURVES else kind(**state)
 
 

@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 import pytest
+from mixing_cells import made_up
 from small_gpt import random_gpt
 
 from payattention.explorables import (
@@ -19,6 +20,7 @@ from payattention.explorables import (
     Crowding,
     Fading,
     Fleet,
+    MixingMap,
     Pattern,
     Pruner,
     Softmax,
@@ -51,6 +53,7 @@ FIGURES = {
     "fleet": Fleet,
     "budget": Budget,
     "pattern": Pattern,
+    "mixing_map": lambda: MixingMap(made_up()),
 }
 GUESSED = ("fading", "crowding", "softmax")  # that ask before they show
 MARK = {  # what each draws in its idea's colour, once there is something to see
@@ -64,6 +67,7 @@ MARK = {  # what each draws in its idea's colour, once there is something to see
     "fleet": '.explorable-canvas path[stroke="var(--explorable-money)"]',
     "budget": '.explorable-canvas path[stroke="var(--explorable-money)"]',
     "pattern": '.explorable-canvas path[stroke="var(--explorable-attention)"]',
+    "mixing_map": '.explorable-canvas path[stroke="var(--explorable-recurrence)"]',
 }
 
 
