@@ -6,7 +6,7 @@ import {
 } from "./figure.mjs";
 
 const TEXT = {
-  kind: "What learns what:",
+  kind: "Images and model:",
   kinds: { "digits, CNN": "Digits, a CNN", "clothes, CNN": "Clothes, a CNN", "clothes, ViT": "Clothes, a ViT" },
   metric: "What is compared:",
   metrics: { error: "error", nll: "negative log-likelihood", ece: "calibration error" },
@@ -34,7 +34,7 @@ const TEXT = {
   drawing: "Change of the {metric} in {unit}, {labels} labels, {wrong} wrong: {told}",
   dot: "{size} ({low} to {high}) at α = {alpha}, {verdict}",
   axis: "α",
-  key: "Lines are 95 % intervals. A dot is filled, and a square coloured, where the effect holds up once all {many} comparisons of the map are judged together.",
+  key: "Lines are 95\u00a0% intervals. A dot is filled, and a square coloured, where the effect holds up once all {many} comparisons of the map are judged together.",
   address: "The address of this page holds what you choose, to be kept or shared.",
   data: "All comparisons, as numbers (CSV)",
 };
@@ -393,7 +393,7 @@ function render({ model, el }) {
     body(
       model,
       element("div", { class: "explorable-controls" }, panel.kind.node, panel.metric.node, panel.alpha.node),
-      element("div", { class: "explorable-board" }, left, right),
+      element("div", { class: "explorable-board explorable-map-board" }, left, right),
       counts,
       note(say(text.key, { many: grouped(cells.length) })),
       element("div", { class: "explorable-buttons" }, button(text.reset, () => show({ ...opened }))),
