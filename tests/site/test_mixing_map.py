@@ -197,7 +197,7 @@ def test_another_kind_keeps_what_is_nearest_and_the_focus(opened):
     assert finding(page) == figure.findings()[0]
     assert page.locator(".explorable-map [role=gridcell]:focus").count() == 1
     choose(page, "Images and model", "digits, CNN")
-    assert finding(page).startswith("Digits, a CNN, 1,000 labels, all of them right, α = 1:")
+    assert finding(page).startswith("Digits, a CNN, 1,000 labels, all of them right, α\xa0=\xa01:")
     assert alpha(page).get_attribute("max") == "4"
 
 
@@ -220,7 +220,7 @@ def test_the_drawing_has_a_dot_for_each_alpha(opened):
     assert sorted(range(5), key=lambda i: -heights[i]) == by_size  # lower is less
     label = page.locator(".explorable-canvas svg").get_attribute("aria-label")
     for cell in row:
-        assert f"{mixing.signed(cell)} (" in label and f"at α = {cell['alpha']:g}" in label
+        assert f"{mixing.signed(cell)} (" in label and f"at α\xa0=\xa0{cell['alpha']:g}" in label
 
 
 def test_the_drawing_moves_alpha(opened):
@@ -358,10 +358,12 @@ def test_in_a_notebook_the_keys_are_the_figures_own(visit, tmp_path):
         square(page, 0, 0).click()
         for key in ("ArrowDown", "ArrowRight"):
             page.keyboard.press(key)
-        assert finding(page).startswith("Digits, a CNN, 200 labels, 40\xa0% of them wrong, α = 1:")
+        assert finding(page).startswith(
+            "Digits, a CNN, 200 labels, 40\xa0% of them wrong, α\xa0=\xa01:"
+        )
         alpha(page).focus()
         page.keyboard.press("ArrowLeft")
-        assert "α = 0.2:" in finding(page)
+        assert "α\xa0=\xa00.2:" in finding(page)
 
 
 def test_it_lives_in_its_chapter(visit, site, address):

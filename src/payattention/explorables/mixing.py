@@ -136,7 +136,9 @@ def sentence(cell: Cell) -> str:
     """A comparison in words, with its interval and what it is a difference of."""
     name, unit, times, digits = METRICS[cell["metric"]]
     wrong = f"{percent(cell['wrong'])} of them wrong" if cell["wrong"] else "all of them right"
-    where = f"{kind_name(cell['kind'])}, {cell['labels']:,} labels, {wrong}, α = {cell['alpha']:g}"
+    where = (
+        f"{kind_name(cell['kind'])}, {cell['labels']:,} labels, {wrong}, {alpha_is(cell['alpha'])}"
+    )
     less = cell["more"] < 0
     more, *ends = (times * cell[column] for column in ("more", "low", "high"))
     size, low, high = (-more, -ends[1], -ends[0]) if less else (more, *ends)
@@ -174,6 +176,15 @@ def in_short(cell: Cell) -> str:
 def kind_name(kind: str) -> str:
     """The kind in words."""
     return NAMES.get(kind, kind)
+
+
+def alpha_is(alpha: float) -> str:
+    """The α, on one line.
+
+    >>> alpha_is(0.1)
+    'α\\xa0=\\xa00.1'
+    """
+    return f"α = {alpha:g}".replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def signed(cell: Cell) -> str:

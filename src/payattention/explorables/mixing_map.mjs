@@ -14,7 +14,7 @@ const TEXT = {
   alpha: "How much is mixed, α:",
   reset: "Start again",
   map: "Map of {labels} numbers of labels and {wrong} shares of wrong ones: arrow keys choose a square",
-  change: "Change of the {metric} in {unit}, α = {alpha}",
+  change: "Change of the {metric} in {unit}",
   hint: "Less is better. Choose a square: click, tap, or arrow keys.",
   corner: "wrong",
   column: "{labels} labels",
@@ -22,7 +22,7 @@ const TEXT = {
   verdicts: { helps: "helps", hurts: "hurts", none: "none seen" },
   right: "all of them right",
   wrong: "{share} of them wrong",
-  place: "{kind}, {labels} labels, {wrong}, α = {alpha}",
+  place: "{kind}, {labels} labels, {wrong}, α\u00a0=\u00a0{alpha}",
   falls: "{place}: the {metric} falls by {size} {unit} ({low} to {high}), from {plain} to {mixed}.",
   rises: "{place}: the {metric} rises by {size} {unit} ({low} to {high}), from {plain} to {mixed}.",
   less: "{place}: no effect on the {metric} seen: {size} {unit} less ({low} to {high}), from {plain} to {mixed}.",
@@ -30,9 +30,9 @@ const TEXT = {
   count: "{kind}: mixup lowers the {metric} in {helps} of {many} comparisons and raises it in {hurts}{rest}.",
   rest: "; in {none} no effect is seen",
   none: "none",
-  plot: "The chosen square at every α, in {unit}",
+  plot: "The chosen square at every α",
   drawing: "Change of the {metric} in {unit}, {labels} labels, {wrong} wrong: {told}",
-  dot: "{size} ({low} to {high}) at α = {alpha}, {verdict}",
+  dot: "{size} ({low} to {high}) at α\u00a0=\u00a0{alpha}, {verdict}",
   axis: "α",
   key: "Lines are 95\u00a0% intervals. A dot is filled, and a square coloured, where the effect holds up once all {many} comparisons of the map are judged together.",
   address: "The address of this page holds what you choose, to be kept or shared.",
@@ -166,11 +166,11 @@ export function inShort(cell, text = TEXT) {
 
 // What is drawn
 
-/** Round numbers between the two, three to seven, and 0 among them. */
+/** Round numbers between the two, two to seven, and 0 among them. */
 function ticksOf([low, high]) {
-  const rough = (high - low) / 4;
+  const rough = (high - low) / 6;
   const ten = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((times) => times * ten).find((one) => one >= rough);
+  const step = [1, 2, 2.5, 5, 10].map((times) => times * ten).find((one) => one >= rough);
   const [first, last] = [Math.ceil(low / step), Math.floor(high / step)];
   return Array.from({ length: last - first + 1 }, (_, i) => Number(((first + i) * step).toPrecision(6)));
 }
@@ -198,7 +198,7 @@ function plot(chosen, cells, { width, text }) {
     x: {
       domain: [alphas[0] / 1.35, alphas.at(-1) * 1.35], ticks: alphas, log: true, text: short, label: text.axis,
     },
-    y: { domain, ticks: ticksOf(domain), text: withSign, label: "" },
+    y: { domain, ticks: ticksOf(domain), text: withSign, label: unit },
     label: say(text.drawing, {
       metric: text.metrics[metric], unit, labels: grouped(labels), wrong: percent(wrong), told: dots.join("; "),
     }),
@@ -316,7 +316,7 @@ function render({ model, el }) {
   const panel = controls(text, cells, chosen, change);
   const map = squares(text, change);
   const said = spoken();
-  const [title, below] = [element("p", { class: "explorable-label" }), element("p", { class: "explorable-label" })];
+  const title = element("p", { class: "explorable-label" });
   const canvas = element("div", { class: "explorable-canvas explorable-drag" });
   const counts = element("p", {});
 
@@ -336,14 +336,12 @@ function render({ model, el }) {
 
   const draw = () => {
     if (!width) return;
-    const { kind, metric, alpha } = chosen;
-    const unit = text.units[metric];
+    const { kind, metric } = chosen;
     panel.kind.input.value = kind;
     panel.metric.input.value = metric;
     panel.alpha.show(chosen);
-    title.textContent = say(text.change, { metric: text.metrics[metric], unit, alpha: short(alpha) });
+    title.textContent = say(text.change, { metric: text.metrics[metric], unit: text.units[metric] });
     map.show(chosen, cells);
-    below.textContent = say(text.plot, { unit });
     made = plot(chosen, cells, { width, text });
     canvas.replaceChildren(made.svg);
     const now = count(chosen, cells, text);
@@ -387,16 +385,17 @@ function render({ model, el }) {
   });
 
   const note = (said) => element("p", { class: "explorable-note" }, said);
-  const left = element("div", {}, title, map.node, note(text.hint));
-  const right = element("div", {}, ...said.nodes, below, canvas);
+  const left = element("div", {}, panel.alpha.node, title, map.node, note(text.hint));
+  const right = element("div", {}, ...said.nodes, element("p", { class: "explorable-label" }, text.plot), canvas);
+  const rows = (...nodes) => element("div", { class: "explorable-controls" }, ...nodes);
   el.append(
     body(
       model,
-      element("div", { class: "explorable-controls" }, panel.kind.node, panel.metric.node, panel.alpha.node),
+      rows(panel.kind.node, panel.metric.node),
       element("div", { class: "explorable-board explorable-map-board" }, left, right),
       counts,
       note(say(text.key, { many: grouped(cells.length) })),
-      element("div", { class: "explorable-buttons" }, button(text.reset, () => show({ ...opened }))),
+      rows(button(text.reset, () => show({ ...opened }))),
       ...(addressed ? [note(text.address)] : []),
       dataLink(model.get("table"), "mixing_map.csv", text.data),
     ),

@@ -136,15 +136,18 @@ class MixingMap(Explorable):
         found, metric = self._choices[self.kind], METRICS[self.metric]
         labels, shares = found["labels"], found["wrong"]
         rows = [[self.cell(labels=n, wrong=share) for n in labels] for share in shares]
-        title = f"Change of the {metric.name} in {metric.unit}, α = {self.alpha:g}"
+        titles = (
+            f"{mixing.kind_name(self.kind)}, {mixing.alpha_is(self.alpha)}",
+            f"Change of the {metric.name} in {metric.unit}",
+        )
         told = "; ".join(mixing.in_short(cell) for row in rows for cell in row)
         return squares(
             [[_square(cell) for cell in row] for row in rows],
             rows=[f"{percent(share)} wrong" for share in shares],
             columns=[f"{many:,} labels" for many in labels],
-            title=title,
+            titles=titles,
             marked=(shares.index(self.wrong), labels.index(self.labels)),
-            alt=self.alt or f"{mixing.kind_name(self.kind)}. {title}. {told}.",
+            alt=self.alt or f"{titles[0]}. {titles[1]}: {told}.",
         )
 
 

@@ -212,17 +212,17 @@ def squares(
     *,
     rows: Sequence[str],
     columns: Sequence[str],
-    title: str,
+    titles: tuple[str, str],
     marked: tuple[int, int],
     alt: str,
 ) -> str:
     """An SVG of a map: `drawn[i][j]` in the row `rows[i]` and the column `columns[j]`.
 
-    `title` stands above, and the square at row and column `marked` is framed.
+    `titles` stand above each other, and the square at row and column `marked` is framed.
     """
-    edge, top = 8 + LETTER * max(map(len, rows)), 48
+    edge, top = 16 + LETTER * max(map(len, rows)), 66
     width = (NARROW - 2 - edge + GAP) / len(columns)
-    parts = [_text(title, 0, 13)]
+    parts = [_text(titles[0], 0, 13, idea="ink"), _text(titles[1], 0, 31)]
     for j, name in enumerate(columns):
         parts.append(_text(name, edge + width * (j + 0.5) - GAP / 2, top - 8, anchor="middle"))
     for i, row in enumerate(drawn):
