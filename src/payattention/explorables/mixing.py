@@ -168,9 +168,8 @@ def count(cells: Iterable[Cell], kind: str, metric: str) -> str:
 
 def in_short(cell: Cell) -> str:
     """A comparison as its square says it: the difference and the verdict."""
-    unit = METRICS[cell["metric"]].unit
     where = f"{cell['labels']:,} labels, {percent(cell['wrong'])} wrong"
-    return f"{where}: {signed(cell)} {unit}, {VERDICTS[verdict(cell)]}"
+    return f"{where}: {signed(cell)}, {VERDICTS[verdict(cell)]}"
 
 
 def kind_name(kind: str) -> str:

@@ -13,12 +13,12 @@ const TEXT = {
   units: { error: "points", nll: "nats", ece: "points" },
   alpha: "How much is mixed, α:",
   reset: "Start again",
-  map: "Map of {labels} numbers of labels and {wrong} shares of wrong ones: arrow keys choose a square",
+  map: "{change}, by {labels} numbers of labels and {wrong} shares of wrong ones: arrow keys choose a square",
   change: "Change of the {metric} in {unit}",
   hint: "Less is better. Choose a square: click, tap, or arrow keys.",
   corner: "wrong",
   column: "{labels} labels",
-  square: "{labels} labels, {wrong} wrong: {size} {unit}, {verdict}",
+  square: "{labels} labels, {wrong} wrong: {size}, {verdict}",
   verdicts: { helps: "helps", hurts: "hurts", none: "none seen" },
   right: "all of them right",
   wrong: "{share} of them wrong",
@@ -122,6 +122,7 @@ export function signed({ metric, more }) {
 }
 
 const kindName = (kind, text) => (Object.hasOwn(text.kinds, kind) ? text.kinds[kind] : kind);
+const changeOf = ({ metric }, text) => say(text.change, { metric: text.metrics[metric], unit: text.units[metric] });
 const grouped = (many) => many.toLocaleString("en");
 const short = (alpha) => String(Number(alpha.toPrecision(6)));
 
@@ -157,10 +158,9 @@ export function count({ kind, metric }, cells, text = TEXT) {
 
 /** A comparison as its square says it: the difference and the verdict. */
 export function inShort(cell, text = TEXT) {
-  const { labels, wrong, metric } = cell;
+  const { labels, wrong } = cell;
   return say(text.square, {
-    labels: grouped(labels), wrong: percent(wrong), size: signed(cell), unit: text.units[metric],
-    verdict: text.verdicts[verdictOf(cell)],
+    labels: grouped(labels), wrong: percent(wrong), size: signed(cell), verdict: text.verdicts[verdictOf(cell)],
   });
 }
 
@@ -226,11 +226,10 @@ function squares(text, choose) {
 
   const build = () => {
     node.style.setProperty("--columns", columns.length);
-    node.setAttribute("aria-label", say(text.map, { labels: columns.length, wrong: rows.length }));
     const names = columns.map((labels) => header("columnheader", say(text.column, { labels: grouped(labels) })));
     all = rows.map((wrong, i) => columns.map((labels, j) => {
       const [size, word] = [element("strong", {}), element("span", {})];
-      const cell = element("div", { role: "gridcell" }, size, word);
+      const cell = element("div", { role: "gridcell" }, size, " ", word);
       cell.addEventListener("click", () => choose({ wrong, labels }));
       cell.addEventListener("keydown", (event) => moved(event, i, j));
       return { cell, size, word };
@@ -259,6 +258,8 @@ function squares(text, choose) {
   const show = (chosen, cells) => {
     ({ wrong: rows, labels: columns } = choicesOf(cells, chosen.kind));
     const now = JSON.stringify([rows, columns]);
+    const change = changeOf(chosen, text);
+    node.setAttribute("aria-label", say(text.map, { change, labels: columns.length, wrong: rows.length }));
     const focused = node.contains(node.getRootNode().activeElement);
     if (now !== shape) build();
     at = [rows.indexOf(chosen.wrong), columns.indexOf(chosen.labels)];
@@ -340,7 +341,7 @@ function render({ model, el }) {
     panel.kind.input.value = kind;
     panel.metric.input.value = metric;
     panel.alpha.show(chosen);
-    title.textContent = say(text.change, { metric: text.metrics[metric], unit: text.units[metric] });
+    title.textContent = changeOf(chosen, text);
     map.show(chosen, cells);
     made = plot(chosen, cells, { width, text });
     canvas.replaceChildren(made.svg);
