@@ -16,6 +16,7 @@ import pytest
 import torch
 from anywidget import AnyWidget
 from made_up_answers import between
+from mixing_cells import made_up
 from small_gpt import random_gpt
 from torch.distributions import Categorical
 
@@ -30,6 +31,7 @@ from payattention.explorables import (
     Explorable,
     Fading,
     Fleet,
+    MixingMap,
     Pattern,
     Pruner,
     Softmax,
@@ -64,6 +66,7 @@ KINDS = [
     Budget,
     Pattern,
     Between,
+    MixingMap,
 ]
 OURS = [kind.name for kind in KINDS]  # drawn here, not by a vendored library
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
@@ -76,6 +79,8 @@ def example(kind, **state):
         return Pruner(model=random_gpt(), characters=20, **state)
     if kind is Between:
         return between(**state)
+    if kind is MixingMap:
+        return MixingMap(made_up(), **state)
     return kind(curves=CURVES[kind], **state) if kind in CURVES else kind(**state)
 
 

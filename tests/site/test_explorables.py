@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from made_up_answers import between
+from mixing_cells import made_up
 from small_gpt import random_gpt
 
 from payattention.explorables import (
@@ -20,6 +21,7 @@ from payattention.explorables import (
     Crowding,
     Fading,
     Fleet,
+    MixingMap,
     Pattern,
     Pruner,
     Softmax,
@@ -53,6 +55,7 @@ FIGURES = {
     "budget": Budget,
     "pattern": Pattern,
     "between": between,
+    "mixing_map": lambda: MixingMap(made_up()),
 }
 GUESSED = ("fading", "crowding", "softmax")  # that ask before they show
 MARK = {  # what each draws in its idea's colour, once there is something to see
@@ -67,6 +70,7 @@ MARK = {  # what each draws in its idea's colour, once there is something to see
     "budget": '.explorable-canvas path[stroke="var(--explorable-money)"]',
     "pattern": '.explorable-canvas path[stroke="var(--explorable-attention)"]',
     "between": '.explorable-canvas path[stroke="var(--explorable-convolution)"]',
+    "mixing_map": '.explorable-canvas path[stroke="var(--explorable-recurrence)"]',
 }
 
 

@@ -283,6 +283,25 @@ def field(found: dict[Cell, Effect], part: Map, metric: str) -> dict:
     }
 
 
+def cells(results: Results) -> list[Record]:
+    """Every comparison as a record: its cell, the means without and with mixup, and the effect."""
+    by = ["kind", "labels", "wrong", "alpha"]
+    means = {
+        (*(row[name] for name in by), metric): row["mean"]
+        for metric in METRICS
+        for row in results.summary(metric, by=by)
+    }
+    return [
+        {
+            **dict(zip([*by, "metric"], cell, strict=True)),
+            "plain": means[*cell[:3], 0.0, cell[-1]],
+            "mixed": means[cell],
+            **{name: getattr(effect, name) for name in ("more", "low", "high", "seen")},
+        }
+        for cell, effect in effects(results).items()
+    ]
+
+
 UNITS = {"error": (100, "points", 1), "nll": (1, "nats", 2), "ece": (100, "points", 1)}
 
 

@@ -15,6 +15,7 @@ from payattention.explorables.crowding import Crowding
 from payattention.explorables.explorable import Explorable
 from payattention.explorables.fading import Fading
 from payattention.explorables.fleet import Fleet
+from payattention.explorables.mixing_map import MixingMap
 from payattention.explorables.pattern import Pattern
 from payattention.explorables.pruner import Pruner
 from payattention.explorables.softmax import Softmax
@@ -30,6 +31,7 @@ __all__ = [
     "Fading",
     "Fleet",
     "HeadView",
+    "MixingMap",
     "ModelView",
     "NeuronView",
     "Pattern",

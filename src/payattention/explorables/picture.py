@@ -15,6 +15,7 @@ LEFT, RIGHT, TOP, BOTTOM = 70, WIDTH - 66, 32, HEIGHT - 46  # names may stand in
 LETTER, ROW = 7.2, 15  # about what a letter and a row of text take
 CELL = 22  # side of a heat map's square
 SMALL_CELL = 14  # of a mask's
+SQUARE_HEIGHT, GAP = 62, 4  # of squares with numbers
 NARROW, ROW_OF_BARS = 360, 20
 LETTER_CELL, LETTER_ROW = 20, 28  # width and height of a letter of an inked text
 PHOTOGRAPH, PANEL, GREYS = 98, 120, 31  # sides of an image and a panel, steps of ink
@@ -199,6 +200,58 @@ def bars_and_letters(
         parts.append(_text(letter, middle, y + LETTER_ROW / 2 + 3, idea="ink", anchor="middle"))
     rows = math.ceil(len(letters) / in_a_row)
     return _svg(parts, NARROW, top + 10 + LETTER_ROW * rows, alt)
+
+
+@dataclass(frozen=True)
+class Square:
+    """A square of a map: its number, a word for it, its idea."""
+
+    number: str
+    word: str
+    idea: str
+
+
+def squares(
+    drawn: Sequence[Sequence[Square]],
+    *,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    titles: tuple[str, str],
+    marked: tuple[int, int],
+    alt: str,
+) -> str:
+    """An SVG of a map: `drawn[i][j]` in the row `rows[i]` and the column `columns[j]`.
+
+    `titles` stand above each other, and the square at row and column `marked` is framed.
+    """
+    edge, top = 16 + LETTER * max(map(len, rows)), 66
+    width = (NARROW - 2 - edge + GAP) / len(columns)
+    parts = [_text(titles[0], 0, 13, idea="ink"), _text(titles[1], 0, 31)]
+    for j, name in enumerate(columns):
+        parts.append(_text(name, edge + width * (j + 0.5) - GAP / 2, top - 8, anchor="middle"))
+    for i, row in enumerate(drawn):
+        y = top + (SQUARE_HEIGHT + GAP) * i
+        parts.append(_text(rows[i], edge - 8, y + SQUARE_HEIGHT / 2 + 4.5, anchor="end"))
+        for j, square in enumerate(row):
+            at = edge + width * j, y, width - GAP
+            parts.append(_frame(*at, f'fill="{colour(square.idea)}"'))
+            middle, ink = at[0] + at[2] / 2, "ink" if square.idea == "grid" else "paper"
+            look = ' font-size="17" font-weight="600"'
+            parts.append(_text(square.number, middle, y + 29, idea=ink, anchor="middle", look=look))
+            parts.append(_text(square.word, middle, y + 48, idea=ink, anchor="middle"))
+            if (i, j) == marked:
+                for inset, idea, stroke in ((1.5, "ink", 3), (4, "paper", 2)):
+                    look = f'fill="none" stroke="{colour(idea)}" stroke-width="{stroke}"'
+                    parts.append(_frame(*at, look, inset=inset))
+    height = top + (SQUARE_HEIGHT + GAP) * len(rows)
+    return _svg(parts, NARROW, height, alt)
+
+
+def _frame(x: float, y: float, width: float, look: str, *, inset: float = 0) -> str:
+    return (
+        f'<rect x="{x + inset:.1f}" y="{y + inset:.1f}" width="{width - 2 * inset:.1f}" '
+        f'height="{SQUARE_HEIGHT - 2 * inset:.1f}" rx="3" {look}/>'
+    )
 
 
 @dataclass(frozen=True)
