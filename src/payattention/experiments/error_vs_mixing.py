@@ -55,7 +55,7 @@ class Kind(NamedTuple):
 
 
 KINDS = {
-    "digits, CNN": Kind(data.digits, ("validation", "test"), "CNN", (32, 64, 64), 800, 5e-3),
+    "digits, CNN": Kind(data.digits, ("validation", "test"), "CNN", (32, 64, 64), 800, 2e-2),
     "clothes, CNN": Kind(data.fashion, ("test",), "CNN", (16, 32, 64, 112), 500, 1e-2),
     "clothes, ViT": Kind(data.fashion, ("test",), "ViT", (), 600, 2e-3),
 }
