@@ -3,6 +3,7 @@
 Digits are learned by a small CNN, clothes by another and by a small Vision Transformer: from few
 labels and from many, all of them right or some of them wrong, at every α of a list; α = 0 is the
 same training without mixup. All trainings of a kind take the same number of steps, by one recipe.
+The rate is the best of some that were tried without mixup, with four seeds that are not in the map.
 A seed draws which images are labelled, equally many of each class, which labels are wrong, how the
 model starts and which images make up a batch; so every α is compared with α = 0 of the same seed.
 
@@ -56,7 +57,7 @@ class Kind(NamedTuple):
 
 KINDS = {
     "digits, CNN": Kind(data.digits, ("validation", "test"), "CNN", (32, 64, 64), 800, 2e-2),
-    "clothes, CNN": Kind(data.fashion, ("test",), "CNN", (16, 32, 64, 112), 500, 1e-2),
+    "clothes, CNN": Kind(data.fashion, ("test",), "CNN", (16, 32, 64, 112), 500, 2e-2),
     "clothes, ViT": Kind(data.fashion, ("test",), "ViT", (), 600, 2e-3),
 }
 
