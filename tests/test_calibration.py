@@ -62,6 +62,19 @@ def test_bins_hold_all_and_say_their_means(seed, bins, sharpness):
     assert 0 <= expected_calibration_error(probabilities, classes, bins=bins) <= 1
 
 
+@pytest.mark.parametrize("times", [0.3, 1.0, 5.0])
+def test_a_temperature_takes_back_what_was_multiplied(times):
+    """Classes drawn by the model's own probabilities: then 1 is right, and scale is found out."""
+    logits = 2 * torch.randn(20_000, 4, generator=torch.Generator().manual_seed(0)).double()
+    chance = torch.Generator().manual_seed(1)
+    classes = torch.multinomial(logits.softmax(dim=1), 1, generator=chance)[:, 0]
+    found = calibration.temperature(times * logits, classes)
+    assert found == pytest.approx(times, rel=0.03)
+    before, after = (negative_log_likelihood(times * logits / by, classes) for by in (1.0, found))
+    assert after <= before + 1e-9
+    assert expected_calibration_error((times * logits / found).softmax(1), classes) < 0.01
+
+
 def test_an_edge_belongs_to_the_bin_below():
     rows = calibration.reliability(torch.tensor([[0.5, 0.5]]), torch.tensor([0]), bins=4)
     assert [row["count"] for row in rows] == [0, 1, 0, 0]

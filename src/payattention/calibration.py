@@ -10,8 +10,11 @@ Sources: Guo et al. 2017 (arXiv:1706.04599), equations 1 to 3, for the error and
 1950 for the score that bears his name.
 """
 
+import math
+
 import torch
 from jaxtyping import Float, Int
+from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from payattention.records import Record
@@ -86,6 +89,30 @@ def negative_log_likelihood(logits: Probabilities, classes: Classes) -> float:
     """
     _expect_shapes(logits, classes)
     return torch.nn.functional.cross_entropy(logits.double(), classes.long()).item()
+
+
+def temperature(logits: Probabilities, classes: Classes) -> float:
+    """The number by which to divide all logits so that these classes are likeliest.
+
+    Above 1 the model was too sure of itself, below 1 not sure enough. What it names stays the same.
+    Fit it on examples that neither trained the model nor judge it (Guo et al., section 4.2). It is
+    sought from 1/20 to 20.
+
+    >>> sure, right = torch.tensor([[4.0, 0.0]]).expand(4, 2), torch.tensor([0, 0, 0, 1])
+    >>> round(temperature(sure, right), 3)  # so that exp(4 / t) is 3, as 3 of 4 are right
+    3.641
+
+    Raises:
+        ValueError: as `negative_log_likelihood`.
+    """
+    _expect_shapes(logits, classes)
+    found = minimize_scalar(
+        lambda power: negative_log_likelihood(logits / math.exp(power), classes),
+        bounds=(-math.log(20), math.log(20)),
+        method="bounded",
+        options={"xatol": 1e-6},
+    )
+    return math.exp(found.x)
 
 
 def brier(probabilities: Probabilities, classes: Classes) -> float:

@@ -8,7 +8,8 @@ A seed draws which images are labelled, equally many of each class, which labels
 model starts and which images make up a batch; so every α is compared with α = 0 of the same seed.
 
 Judged are images that nobody has trained on, of right labels: the share named wrongly, the negative
-log-likelihood in nats, and the expected calibration error in 15 bins.
+log-likelihood in nats, and the expected calibration error in 15 bins. `fitted_ece` is that error
+of test images after all logits were divided by one temperature, fitted on validation images.
 
 A comparison is a t-test of the differences of the seeds. There are hundreds of them, and some would
 come out by chance: of those that are called an effect, no more than one in twenty is expected to be
@@ -40,8 +41,8 @@ METRICS = ("error", "nll", "ece")
 CLASSES = 10
 RATE = 0.05
 """The share of false ones that is expected, at most, among the effects of the map."""
-TOLERANCE = {"error": 0.04, "nll": 0.2, "ece": 0.04}
-ELSEWHERE = {"error": 0.15, "nll": 0.6, "ece": 0.15}
+TOLERANCE = {"error": 0.04, "nll": 0.2, "ece": 0.04, "fitted_ece": 0.04, "temperature": 0.5}
+ELSEWHERE = {"error": 0.15, "nll": 0.6, "ece": 0.15, "fitted_ece": 0.15, "temperature": 2.0}
 
 
 class Kind(NamedTuple):
@@ -158,7 +159,8 @@ def measure(config: Config, point: Record) -> list[Record]:
     """Error, log-likelihood and calibration of the trained model."""
     kind = KINDS[point["kind"]]
     model = learn(config, point, steps=min(kind.steps, config.most_steps), rate=kind.rate)
-    return [scores(model, *judged(point["kind"], config.judged))]
+    found = scores(model, *judged(point["kind"], config.judged))
+    return [found | fitted(model, point["kind"], config.judged)]
 
 
 def learn(config: Config, point: Record, *, steps: int, rate: float) -> nn.Module:
@@ -200,9 +202,27 @@ def recipe(steps: int, rate: float, weight_decay: float, seed: int) -> train.Rec
 
 
 @torch.no_grad()
+def logits_of(model: nn.Module, images: Images) -> Float[Tensor, "images classes"]:
+    """What the model says, some images at a time."""
+    return torch.cat([model.eval()(part) for part in images.split(500)])
+
+
+def fitted(model: nn.Module, kind: str, count: int = FULL.judged) -> Record:
+    """Calibration error of test images after a temperature, and the temperature."""
+    (images, classes), (seen, named) = (
+        [x[:count] for x in _images(kind, split)] for split in ("test", "validation")
+    )
+    by = calibration.temperature(logits_of(model, seen), named)
+    said = (logits_of(model, images) / by).softmax(dim=1)
+    return {
+        "fitted_ece": calibration.expected_calibration_error(said, classes),
+        "temperature": by,
+    }
+
+
 def scores(model: nn.Module, images: Images, classes: Classes) -> Record:
     """Share named wrongly, nats, and calibration error."""
-    logits = torch.cat([model.eval()(part) for part in images.split(500)])
+    logits = logits_of(model, images)
     return {
         "error": (logits.argmax(dim=1) != classes).double().mean().item(),
         "nll": calibration.negative_log_likelihood(logits, classes),
