@@ -10,6 +10,7 @@ The genre is that of the play: a tragedy has its jokes, and its passages are lab
 the same.
 """
 
+import math
 import re
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -214,6 +215,9 @@ def findings(results: Results) -> dict[str, str]:
         "seeds": str(len(set(results.columns["seed"]))),
         "judged": f"{FULL.judged:,}",
         "steps": str(FULL.steps),
+        "words": str(FULL.words),
+        "guess_error": wording.percent(1 - 1 / len(GENRES)),
+        "guess_nll": f"{math.log(len(GENRES)):.2f}",
     }
     for labels in dict.fromkeys(results.columns["labels"]):
         rows = results.where(labels=labels)
