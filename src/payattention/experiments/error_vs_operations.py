@@ -89,19 +89,21 @@ def findings(results: Results) -> dict[str, str]:
     found = {
         "seeds": str(len(set(results.columns["seed"]))),
         "labels": f"{FULL.labels:,}",
-        "step_flops": wording.magnitude(step_flops()),
+        "step_flops": f"{step_flops() / 1e6:,.0f} million",
     }
-    for row in results.summary("error", by=["steps", "alpha"]):
-        found[f"{row['steps']}_{row['alpha']:g}_error"] = wording.percent(row["mean"], digits=1)
-        if row["alpha"]:
-            mixed, plain = (
-                results.where(steps=row["steps"], alpha=alpha).column("error")
-                for alpha in (row["alpha"], 0.0)
-            )
-            more = paired_interval(100 * mixed, 100 * plain)
-            found[f"{row['steps']}_{row['alpha']:g}_more"] = wording.with_bounds(
-                more.value, more.low, more.high, digits=1
-            )
+    for metric, times, digits in (("error", 100, 1), ("nll", 1, 2)):
+        for row in results.summary(metric, by=["steps", "alpha"]):
+            key = f"{row['steps']}_{row['alpha']:g}_{metric}"
+            percent = wording.percent(row["mean"], digits=1)
+            found[key] = percent if metric == "error" else f"{row['mean']:.2f}"
+            if row["alpha"]:
+                mixed, plain = (
+                    times * results.where(steps=row["steps"], alpha=alpha).column(metric)
+                    for alpha in (row["alpha"], 0.0)
+                )
+                more = paired_interval(mixed, plain)
+                bounds = wording.with_bounds(more.value, more.low, more.high, digits=digits)
+                found[f"{key}_more"] = bounds
     return found
 
 
