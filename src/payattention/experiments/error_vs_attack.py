@@ -20,8 +20,8 @@ from torch.nn import functional as F
 
 from payattention import data, vision, wording
 from payattention.attacks import fgsm, pgd
+from payattention.effects import judge
 from payattention.experiments import error_vs_mixing
-from payattention.measure import paired_interval
 from payattention.records import Record, Results
 
 Images = Float[Tensor, "images height width"]
@@ -185,9 +185,13 @@ def whole(results: Results) -> Results:
 
 
 def findings(results: Results) -> dict[str, str]:
-    """What the text says: errors under each change, how sure of nonsense, and differences."""
+    """What the text says: errors under each change, how sure of nonsense, and what mixup changes.
+
+    What it changes is judged together with all that it changes here; see `effects`.
+    """
     results = whole(results)
     found = {"seeds": str(len(set(results.columns["seed"]))), "labels": f"{FULL.labels:,}"}
+    pairs = {}
     for alpha in dict.fromkeys(results.columns["alpha"]):
         for change, size in dict.fromkeys(
             zip(results.columns["change"], results.columns["size"], strict=True)
@@ -202,11 +206,10 @@ def findings(results: Results) -> dict[str, str]:
                 [row] = mixed.summary(metric, by="alpha")
                 found[f"{key}_{metric}"] = wording.percent(row["mean"], digits=1)
                 if alpha:
-                    points_ = [100 * x.column(metric) for x in (mixed, plain)]
-                    more = paired_interval(*points_)
-                    found[f"{key}_{metric}_more"] = wording.with_bounds(
-                        more.value, more.low, more.high, digits=1
-                    )
+                    pairs[f"{key}_{metric}"] = mixed.column(metric), plain.column(metric)
+    found["comparisons"] = str(len(pairs))
+    for key, effect in judge(pairs).items():
+        found[f"{key}_said"] = effect.said("points", times=100)
     return found
 
 

@@ -17,7 +17,6 @@ from payattention import measure as counters
 from payattention import wording
 from payattention.experiments import error_vs_mixing
 from payattention.experiments.error_vs_mixing import KINDS, METRICS
-from payattention.measure import paired_interval
 from payattention.records import Record, Results
 
 KIND = "clothes, CNN"
@@ -84,26 +83,31 @@ def whole(results: Results) -> Results:
 
 
 def findings(results: Results) -> dict[str, str]:
-    """What the text says: errors at each length, and what mixup changes at equal operations."""
+    """What the text says: errors at each length, and what mixup changes at equal operations.
+
+    What it changes is judged together with all that it changes here; see `effects`.
+    """
     results = whole(results)
     found = {
         "seeds": str(len(set(results.columns["seed"]))),
         "labels": f"{FULL.labels:,}",
         "step_flops": f"{step_flops() / 1e6:,.0f} million",
     }
-    for metric, times, digits in (("error", 100, 1), ("nll", 1, 2)):
+    pairs = {}
+    for metric in ("error", "nll"):
         for row in results.summary(metric, by=["steps", "alpha"]):
             key = f"{row['steps']}_{row['alpha']:g}_{metric}"
             percent = wording.percent(row["mean"], digits=1)
             found[key] = percent if metric == "error" else f"{row['mean']:.2f}"
             if row["alpha"]:
                 mixed, plain = (
-                    times * results.where(steps=row["steps"], alpha=alpha).column(metric)
+                    results.where(steps=row["steps"], alpha=alpha).column(metric)
                     for alpha in (row["alpha"], 0.0)
                 )
-                more = paired_interval(mixed, plain)
-                bounds = wording.with_bounds(more.value, more.low, more.high, digits=digits)
-                found[f"{key}_more"] = bounds
+                pairs[key] = mixed, plain
+    found["comparisons"] = str(len(pairs))
+    for key, effect in judge(pairs).items():
+        found[f"{key}_said"] = error_vs_mixing.said(effect, key.rpartition("_")[-1])
     return found
 
 

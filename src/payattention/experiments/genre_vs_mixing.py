@@ -22,7 +22,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from payattention import calibration, data, train, wording
-from payattention.measure import paired_interval
 from payattention.mixup import embedding_mixup, manifold_mixup
 from payattention.records import Record, Results
 from payattention.shape import TransformerShape
@@ -210,7 +209,10 @@ def run(config: Config) -> list[Record]:
 
 
 def findings(results: Results) -> dict[str, str]:
-    """What the text says: errors, and what mixing changes, seed by seed."""
+    """What the text says: errors, and what mixing changes, seed by seed.
+
+    What it changes is judged together with all that it changes here; see `effects`.
+    """
     found = {
         "seeds": str(len(set(results.columns["seed"]))),
         "judged": f"{FULL.judged:,}",
@@ -219,6 +221,7 @@ def findings(results: Results) -> dict[str, str]:
         "guess_error": wording.percent(1 - 1 / len(GENRES)),
         "guess_nll": f"{math.log(len(GENRES)):.2f}",
     }
+    pairs = {}
     for labels in dict.fromkeys(results.columns["labels"]):
         rows = results.where(labels=labels)
         plain = rows.where(way="nothing")
@@ -226,16 +229,14 @@ def findings(results: Results) -> dict[str, str]:
             key = f"{labels}_{row['way']}_{row['alpha']:g}"
             found[f"{key}_error"] = wording.percent(row["mean"], digits=1)
             mixed = rows.where(way=row["way"], alpha=row["alpha"])
-            for metric, times, digits in (("error", 100, 1), ("nll", 1, 2), ("ece", 1, 3)):
+            for metric, digits in (("error", 1), ("nll", 2), ("ece", 3)):
                 if metric != "error":
                     found[f"{key}_{metric}"] = f"{mixed.column(metric).mean():.{digits}f}"
                 if row["way"] != "nothing":
-                    more = paired_interval(
-                        times * mixed.column(metric), times * plain.column(metric)
-                    )
-                    found[f"{key}_{metric}_more"] = wording.with_bounds(
-                        more.value, more.low, more.high, digits=digits
-                    )
+                    pairs[f"{key}_{metric}"] = mixed.column(metric), plain.column(metric)
+    found["comparisons"] = str(len(pairs))
+    for key, effect in judge(pairs).items():
+        found[f"{key}_said"] = error_vs_mixing.said(effect, key.rpartition("_")[-1])
     return found
 
 
