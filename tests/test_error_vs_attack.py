@@ -52,7 +52,8 @@ def test_nonsense_has_no_class_and_the_right_size():
 def test_findings_compare_seed_by_seed():
     rows = [
         {"alpha": alpha, "steps": 500, "seed": seed, "change": change, "size": size}
-        | {"error": None if size is None else 0.3 + seed / 10 - alpha / 10, "sure": 0.5}
+        | {"error": None if size is None else 0.3 + seed / 10 - alpha * (8 + seed) / 90}
+        | {"sure": 0.5}
         for alpha in (0.0, 1.0)
         for seed in range(3)
         for change, size in (("PGD", 0.02), ("noise alone", None))
@@ -60,9 +61,9 @@ def test_findings_compare_seed_by_seed():
     rows.append(rows[0] | {"steps": 20, "error": 0.9})
     found = findings(Results.from_records("error_vs_attack", rows))
     assert found["pgd_0.02_0_error"] == "40.0\N{NO-BREAK SPACE}%"  # not of the few steps
-    assert found["pgd_0.02_1_error_more"] == "−10.0 (−10.0 to −10.0)"
-    assert found["noise_alone_1_sure_more"] == "0.0 (0.0 to 0.0)"
-    assert "noise_alone_1_error" not in found
+    assert found["pgd_0.02_1_error_said"] == "10.0 (7.2 to 12.8) points lower"
+    assert found["noise_alone_1_sure_said"] == "no effect seen"
+    assert "noise_alone_1_error" not in found and found["comparisons"] == "3"
 
 
 def test_the_adversary_is_worse_than_chance():

@@ -8,6 +8,7 @@ import torch
 from scipy import stats
 
 from payattention import plots
+from payattention.effects import Effect
 from payattention.experiments import error_vs_mixing
 from payattention.experiments.error_vs_mixing import Map, effects, field, findings, labelled, said
 from payattention.records import Results
@@ -70,13 +71,11 @@ def test_what_no_training_changes_is_no_effect():
     assert not any(effect.seen for effect in effects(results).values())
 
 
-def test_words_are_made_of_the_numbers():
-    helps = error_vs_mixing.Effect(-0.046, -0.053, -0.039, 0.0001, seen=True)
+def test_words_are_in_the_units_of_the_metric():
+    helps = Effect(-0.046, -0.053, -0.039, 0.0001, seen=True)
     assert said(helps, "error") == "4.6 (3.9 to 5.3) points lower"
-    assert said(replace(helps, more=0.1, low=0.05, high=0.15), "nll") == (
-        "0.10 (0.05 to 0.15) nats higher"
-    )
-    assert said(replace(helps, seen=False), "error") == "no effect seen"
+    assert said(helps, "nll") == "0.05 (0.04 to 0.05) nats lower"
+    assert said(replace(helps, seen=False), "ece") == "no effect seen"
 
 
 def test_findings_count_all_comparisons():

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from payattention import measure as counters
 from payattention import wording
+from payattention.effects import judge
 from payattention.experiments import error_vs_mixing
 from payattention.experiments.error_vs_mixing import KINDS, METRICS
 from payattention.records import Record, Results

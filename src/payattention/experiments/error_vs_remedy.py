@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from payattention import train, vision, wording
+from payattention.effects import Effect, judge
 from payattention.experiments import error_vs_mixing
 from payattention.experiments.error_vs_mixing import CLASSES, KINDS, METRICS, build, labelled
-from payattention.measure import Interval, paired_interval
 from payattention.mixup import cutmix, manifold_mixup, mixup
 from payattention.records import Record, Results
 
@@ -174,39 +174,52 @@ def chosen(results: Results) -> Results:
     return Results.from_records(results.question, kept)
 
 
-def more_than(
-    results: Results, remedy: str, other: str, *, wrong: float, metric: str = "error"
-) -> Interval:
-    """How much higher the metric is with one remedy than with another, seed by seed."""
-    one, two = (results.where(remedy=name, wrong=wrong).column(metric) for name in (remedy, other))
-    return paired_interval(one, two)
-
-
 def findings(results: Results) -> dict[str, str]:
-    """What the text says: errors, calibration, and differences from none and from shifts."""
+    """What the text says: errors, calibration, and differences from none and from shifts.
+
+    All differences are judged together; see `effects`.
+    """
     results = chosen(results)
     found = {
         "seeds": str(len(set(results.columns["seed"]))),
         "labels": f"{FULL.labels:,}",
         "steps": str(FULL.steps),
     }
+    pairs = {}
     for remedy in dict.fromkeys(results.columns["remedy"]):
         for wrong in dict.fromkeys(results.columns["wrong"]):
             key = f"{remedy.replace(', ', '_').replace(' ', '_').lower()}_{100 * wrong:.0f}"
             rows = results.where(remedy=remedy, wrong=wrong)
-            [row] = rows.summary("error", by="remedy")
-            found[f"{key}_error"] = wording.percent(row["mean"], digits=1)
-            [row] = rows.summary("ece", by="remedy")
-            found[f"{key}_ece"] = f"{row['mean']:.3f}"
-            [row] = rows.summary("nll", by="remedy")
-            found[f"{key}_nll"] = f"{row['mean']:.2f}"
+            found[f"{key}_error"] = wording.percent(rows.column("error").mean(), digits=1)
+            found[f"{key}_ece"] = f"{rows.column('ece').mean():.3f}"
+            found[f"{key}_nll"] = f"{rows.column('nll').mean():.2f}"
             for other in ("none", "shifts"):
                 if remedy != other and (other == "none" or remedy.startswith("shifts, ")):
-                    more = more_than(results, remedy, other, wrong=wrong)
-                    found[f"{key}_over_{other}"] = wording.with_bounds(
-                        100 * more.value, 100 * more.low, 100 * more.high, digits=1
-                    )
+                    without = results.where(remedy=other, wrong=wrong)
+                    for metric in METRICS:
+                        runs = rows.column(metric), without.column(metric)
+                        pairs[f"{key}_{metric}_over_{other}", metric] = runs
+    found["comparisons"] = str(len(pairs))
+    judged = judge(pairs)
+    for (key, metric), effect in judged.items():
+        found[key] = error_vs_mixing.said(effect, metric)
+    for wrong in dict.fromkeys(results.columns["wrong"]):
+        for verdict in ("helps", "hurts"):
+            found[f"{100 * wrong:.0f}_{verdict}"] = _listed(judged, verdict, wrong)
     return found
+
+
+def _listed(judged: dict[tuple[str, str], Effect], verdict: str, wrong: float) -> str:
+    """The remedies whose error is seen to be lower, or higher, than without any; largest first."""
+    ending = f"_{100 * wrong:.0f}_error_over_none"
+    names = {remedy + ending: remedy.replace(", ", " with ") for remedy in REMEDIES}
+    names = {key.replace(", ", "_").replace(" ", "_").lower(): name for key, name in names.items()}
+    seen = {
+        names[key]: abs(effect.more)
+        for (key, _), effect in judged.items()
+        if key in names and effect.verdict == verdict
+    }
+    return ", ".join(sorted(seen, key=lambda name: -seen[name])) or "none of them"
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from payattention import calibration, data, train, wording
+from payattention.effects import judge
+from payattention.experiments import error_vs_mixing
 from payattention.mixup import embedding_mixup, manifold_mixup
 from payattention.records import Record, Results
 from payattention.shape import TransformerShape
