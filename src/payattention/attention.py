@@ -438,9 +438,17 @@ class MultiHeadAttention(nn.Module):
             k, v = kept.append(k, v)
             if isinstance(mask, Pattern) and start > 0:
                 k, v, mask = _looked_at(mask, k, v, rows=q.shape[2], end=kept.length)
-        return self.output(join_heads(self._mixed(q, k, v, mask, bias)))
+        return self.output(join_heads(self.mixed(q, k, v, mask, bias)))
 
-    def _mixed(self, q: Tensor, k: Tensor, v: Tensor, mask: Mask, bias: Tensor | None) -> Tensor:
+    def mixed(
+        self,
+        q: Float[Tensor, "batch heads rows d_head"],
+        k: Float[Tensor, "batch kv_heads columns d_head"],
+        v: Float[Tensor, "batch kv_heads columns d_head"],
+        mask: Mask = None,
+        bias: Float[Tensor, "..."] | None = None,
+    ) -> Float[Tensor, "batch heads rows d_head"]:
+        """What each head mixes of the values, given the pieces of queries, keys and values."""
         if self.mix is not None:
             return self.mix(q, *self._shared(k, v))
         if self.fused and isinstance(mask, Pattern) and bias is None:

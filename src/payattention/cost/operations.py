@@ -80,27 +80,59 @@ def attention(
     tokens: int,
     d_kv: int | None = None,
     d_attention: int | None = None,
+    queries: int | None = None,
     pairs: int | None = None,
 ) -> dict[str, int]:
     """Operations of one attention layer over one sequence, by part; heads do not change the sum.
 
     `d_attention` is the width of all heads together, `d_model` if not given; `d_kv` that of the
-    keys, and of the values, over their heads, `d_attention` if not given; `pairs` those of a query
-    and a key, `executed_pairs` if not given.
+    keys, and of the values, over their heads, `d_attention` if not given; `queries` how many of the
+    tokens ask, all if not given; `pairs` those of a query and a key, each with each if not given.
 
     >>> attention(d_model=8, tokens=4)["scores"]
     256
     """
     width = d_model if d_attention is None else d_attention
     d_kv = width if d_kv is None else d_kv
-    pairs = executed_pairs(tokens) if pairs is None else whole("pairs", pairs)
+    tokens = whole("tokens", tokens, least=0)
+    queries = tokens if queries is None else whole("queries", queries, least=0)
+    pairs = queries * tokens if pairs is None else whole("pairs", pairs, least=0)
     return {
-        "queries": matmul(tokens, d_model, width),
+        "queries": matmul(queries, d_model, width),
         "keys and values": 2 * matmul(tokens, d_model, d_kv),
         "scores": pairs * matmul(1, width, 1),
         "mixing": pairs * matmul(1, 1, width),
-        "output": matmul(tokens, width, d_model),
+        "output": matmul(queries, width, d_model),
     }
+
+
+def block(
+    shape: TransformerShape, *, tokens: int, queries: int | None = None, pairs: int | None = None
+) -> dict[str, int]:
+    """Operations of one block over one sequence, by part; see `attention`.
+
+    Keys and values are made for all `tokens`; `queries` of them ask and go through the feed-forward
+    part, all if not given.
+
+    >>> from payattention.shape import GPT2_SMALL
+    >>> half = block(GPT2_SMALL, tokens=8, queries=4)
+    >>> half["mlp"] / half["keys and values"]
+    2.0
+    """
+    queries = tokens if queries is None else queries
+    bill = attention(
+        d_model=shape.d_model,
+        d_kv=shape.d_kv,
+        d_attention=shape.heads * shape.d_head,
+        tokens=tokens,
+        queries=queries,
+        pairs=pairs,
+    )
+    maps = 3 if shape.activation == "swiglu" else 2
+    bill["mlp"] = (shape.chosen or 1) * maps * matmul(queries, shape.d_model, shape.d_ff)
+    if shape.experts:
+        bill["router"] = matmul(queries, shape.d_model, shape.experts)
+    return bill
 
 
 def attention_step(
@@ -247,15 +279,5 @@ def crossover_tokens(shape: TransformerShape, *, mask: str = "full") -> float:
 
 
 def _blocks(shape: TransformerShape, *, tokens: int, pairs: int | None) -> dict[str, int]:
-    layer = attention(
-        d_model=shape.d_model,
-        d_kv=shape.d_kv,
-        d_attention=shape.heads * shape.d_head,
-        tokens=tokens,
-        pairs=pairs,
-    )
-    maps = 3 if shape.activation == "swiglu" else 2
-    layer["mlp"] = (shape.chosen or 1) * maps * matmul(tokens, shape.d_model, shape.d_ff)
-    if shape.experts:
-        layer["router"] = matmul(tokens, shape.d_model, shape.experts)
+    layer = block(shape, tokens=whole("tokens", tokens), pairs=pairs)
     return {part: shape.layers * flops for part, flops in layer.items()}
