@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 BASE = 10_000.0
@@ -87,14 +87,32 @@ class Rotary:
         self, x: Float[Tensor, "*batch tokens d_head"], *, start: int = 0
     ) -> Float[Tensor, "*batch tokens d_head"]:
         """The vectors, turned as those of positions `start`, `start + 1` and so on."""
-        tokens, d_head = x.shape[-2:]
-        end = start + tokens
+        end = start + x.shape[-2]
+        return _turned(x, *(angles[start:end] for angles in self._table(end, x)))
+
+    def at(
+        self, x: Float[Tensor, "*batch d_head"], places: Int[Tensor, "*#batch"], *, tokens: int
+    ) -> Float[Tensor, "*batch d_head"]:
+        """The vectors, each turned as that of its place, in texts of so many tokens.
+
+        >>> x = torch.randn(5, 4)
+        >>> bool((Rotary().at(x, torch.arange(5), tokens=5) == Rotary()(x)).all())
+        True
+        """
+        return _turned(x, *(angles[places] for angles in self._table(tokens, x)))
+
+    def _table(self, tokens: int, x: Tensor) -> tuple[Tensor, Tensor]:
         # for a power of two, so that a text that grows by a token finds what it needs
-        table = _turns(1 << (end - 1).bit_length(), d_head, self.base, self.squeeze, x.device)
-        cos, sin = (angles[start:end].to(x.dtype) for angles in table)
-        even, odd = x[..., 0::2], x[..., 1::2]
-        turned = torch.stack([even * cos - odd * sin, even * sin + odd * cos], dim=-1)
-        return turned.flatten(-2)
+        room = 1 << (tokens - 1).bit_length()
+        return _turns(room, x.shape[-1], self.base, self.squeeze, x.device)
+
+
+def _turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Each pair of neighbours turned by its angle."""
+    cos, sin = cos.to(x.dtype), sin.to(x.dtype)
+    even, odd = x[..., 0::2], x[..., 1::2]
+    turned = torch.stack([even * cos - odd * sin, even * sin + odd * cos], dim=-1)
+    return turned.flatten(-2)
 
 
 @lru_cache(maxsize=32)

@@ -1,9 +1,9 @@
 """What is repeated: a recurrent cell on one input, or one Transformer block on a sequence.
 
-Each is begun on an input and then takes the rows that still run one step further. Rows are
-examples for a cell, and for a block whole sequences or single tokens. A token that has halted
-stays as it is, and the others go on looking at it: its keys and values are computed once more, from
-what it ended as, and kept.
+Each is begun on an input and then takes the rows that still run one step further. Rows are examples
+for a cell, and for a block whole sequences or single tokens. A block knows no positions but those
+that are in its input. A token that has halted stays as it is, and the others go on looking at it:
+its keys and values are computed once more, from what it ended as, and kept.
 
 Operations are counted as in `cost.operations`: matrix products only, the full square of attention.
 

@@ -40,7 +40,7 @@ class Asking:
     A token is numbered sequence by sequence: token 3 of the second of two sequences of 10 is 13.
 
     Raises:
-        ValueError: for a block whose attention turns by positions, or is not attention.
+        ValueError: for another mask, and for a block that mixes otherwise than by attention.
     """
 
     def __init__(self, *, batch: int, tokens: int, mask: Literal["causal"] | None = None) -> None:
@@ -55,10 +55,11 @@ class Asking:
     ) -> None:
         """Return nothing; make the keys and values of these tokens, by this block."""
         attention = block.attention
-        if attention.rotate is not None or attention.mix is not None:
-            raise ValueError("block: expected attention without rotary positions, and no other mix")
+        if attention.mix is not None:
+            raise ValueError("block: got one with another mix; expected attention")
         seen = read(block, x)
-        keys, values = attention.keys(seen), attention.values(seen)
+        keys = self._turned(block, attention.keys(seen), attention.kv_heads, rows)
+        values = attention.values(seen)
         if len(rows) == self.batch * self.tokens:
             self.keys, self.values = keys, values
             return
@@ -78,6 +79,7 @@ class Asking:
         """
         attention = block.attention
         queries = attention.queries(read(block, x))
+        queries = self._turned(block, queries, attention.heads, rows)
         keys, values = (made.view(self.batch, self.tokens, -1) for made in (self.keys, self.values))
         at = rows % self.tokens
         counts = torch.bincount(rows // self.tokens, minlength=self.batch)
@@ -103,6 +105,14 @@ class Asking:
         if len(order) > 1:
             answers = answers[torch.cat(order).argsort()]
         return finish(block, x, attention.output(answers)), pairs
+
+    def _turned(self, block: Block, x: Tensor, heads: int, rows: Tensor) -> Tensor:
+        """Queries or keys, turned by their places where positions are of that kind."""
+        rotate = block.attention.rotate
+        if rotate is None:
+            return x
+        places = (rows % self.tokens)[:, None]
+        return rotate.at(x.unflatten(1, (heads, -1)), places, tokens=self.tokens).flatten(1)
 
     def _allowed(self, at: Int[Tensor, "sequences count"]) -> Tensor | str | None:
         if self.mask is None:
