@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payattention.tasks import Needle, PairRecall, Product, Recall, Repeat, Tones
+from payattention.tasks import Addition, Needle, PairRecall, Parity, Product, Recall, Repeat, Tones
 
 
 def generator(seed=0):
@@ -182,6 +182,86 @@ def test_the_last_question_is_about_a_fact_anywhere():
     ],
 )
 def test_wrong_sizes_of_copies_and_needles_are_named(make, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        make()
+
+
+def shown(tokens):
+    """The number that a row of tokens shows, blanks in front."""
+    text = "".join(" " if token == Addition.BLANK else str(token) for token in tokens)
+    assert text == text.strip().rjust(len(text))
+    return int(text)
+
+
+@given(
+    digits=st.integers(1, 17),
+    long=st.integers(0, 17),
+    held_out=st.booleans(),
+    seed=st.integers(0, 99),
+)
+def test_addition(digits, long, held_out, seed):
+    task = Addition(digits=digits)
+    wanted = min(long, digits) or None
+    problem, answer, drawn = task.draw(9, generator(seed), digits=wanted, held_out=held_out)
+    assert problem.shape == (9, task.read) and answer.shape == (9, task.places)
+    assert int(max(problem.max(), answer.max())) < task.vocab
+    for row in range(9):
+        tokens = problem[row].tolist()
+        assert tokens[digits] == task.PLUS and tokens[-1] == task.EQUALS
+        one, two = shown(tokens[:digits]), shown(tokens[digits + 1 : -1])
+        assert shown(answer[row].tolist()) == one + two
+        assert len(str(one)) == len(str(two)) == drawn[row]
+        assert (one % 7 == 0) == held_out
+    assert wanted is None or (drawn == wanted).all()
+    first, second = task.numbers(problem)
+    again, sums = task.written(first, second)
+    assert torch.equal(again, problem) and torch.equal(sums, answer)
+
+
+def test_every_sum_of_two_digits_is_drawn_for_training_or_for_tests():
+    task, seen = Addition(digits=2), set()
+    for held_out in (False, True):
+        for digits in (1, 2):
+            problem, _, _ = task.draw(120_000, generator(1), digits=digits, held_out=held_out)
+            seen |= {(int(a), int(b)) for a, b in zip(*task.numbers(problem), strict=True)}
+    assert len(seen) == 10**2 + 90**2
+
+
+def test_numbers_of_all_lengths_are_drawn_equally_often():
+    _, _, long = Addition(digits=4).draw(40_000, generator())
+    assert torch.bincount(long)[1:].float().div(40_000).sub(0.25).abs().max() < 0.01
+
+
+@given(bits=st.integers(1, 19), least=st.integers(1, 19), seed=st.integers(0, 99))
+def test_parity(bits, least, seed):
+    least = min(least, bits)
+    x, odd, nonzero = Parity(bits=bits).draw(7, generator(seed), least=least)
+    assert x.shape == (7, bits) and least <= int(nonzero.min()) and int(nonzero.max()) <= bits
+    for row in range(7):
+        values = x[row].tolist()
+        assert all(value in (1, -1) for value in values[: nonzero[row]])
+        assert not any(values[nonzero[row] :])
+        assert odd[row] == values.count(1) % 2
+
+
+def test_both_parities_are_equally_likely():
+    _, odd, nonzero = Parity(bits=8).draw(40_000, generator())
+    assert abs(odd.float().mean() - 0.5) < 0.01
+    assert torch.bincount(nonzero)[1:].float().div(40_000).sub(1 / 8).abs().max() < 0.01
+
+
+@pytest.mark.parametrize(
+    ("make", "complaint"),
+    [
+        (lambda: Addition(digits=0), "digits=0: expected at least 1"),
+        (lambda: Addition(digits=18), "digits=18: expected at most 17"),
+        (lambda: Addition(digits=3).draw(1, generator(), digits=4), "digits=4: expected 1 to 3"),
+        (lambda: Parity(bits=0), "bits=0: expected at least 1"),
+        (lambda: Parity(bits=4).draw(1, generator(), most=5), "least=1, most=5: expected 1 to 4"),
+        (lambda: Parity(bits=4).draw(1, generator(), least=0), "least=0, most=4"),
+    ],
+)
+def test_wrong_sizes_of_sums_and_vectors_are_named(make, complaint):
     with pytest.raises(ValueError, match=complaint):
         make()
 

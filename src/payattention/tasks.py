@@ -209,6 +209,151 @@ def _digits(number: Int[Tensor, " batch"], digits: int) -> Int[Tensor, "batch di
 
 
 @dataclass(frozen=True)
+class Addition:
+    """Two numbers of up to so many digits: what is their sum?
+
+    A problem is a number, a plus, a number and an equals sign; both numbers stand to the right of
+    as many places as the longest has digits, with blanks in front, and so does the answer, which
+    has a digit more. Both numbers of a problem have the same number of digits, from 1 up, equally
+    often; the first digit is not 0, except of numbers of one digit. Tokens 0 to 9 are the digits,
+    10 is the plus, 11 the equals sign, 12 the blank.
+
+    Problems whose first number is a multiple of 7 are held out: training never draws them, a test
+    draws no others.
+
+    >>> problem, answer = Addition(digits=3).written(torch.tensor([95]), torch.tensor([7]))
+    >>> problem.tolist(), answer.tolist()
+    ([[12, 9, 5, 10, 12, 12, 7, 11]], [[12, 1, 0, 2]])
+
+    Raises:
+        ValueError: for fewer than 1 digit, or more than 17, whose sums do not fit in 64 bits.
+    """
+
+    digits: int
+
+    PLUS, EQUALS, BLANK = 10, 11, 12
+    HELD_OUT = 7
+
+    def __post_init__(self) -> None:
+        _require("digits", self.digits, 1)
+        if self.digits > 17:
+            raise ValueError(f"digits={self.digits}: expected at most 17")
+
+    @property
+    def vocab(self) -> int:
+        """Number of different tokens."""
+        return 13
+
+    @property
+    def read(self) -> int:
+        """Length of a problem."""
+        return 2 * self.digits + 2
+
+    @property
+    def places(self) -> int:
+        """Length of an answer."""
+        return self.digits + 1
+
+    def draw(
+        self,
+        batch: int,
+        generator: torch.Generator,
+        *,
+        digits: int | None = None,
+        held_out: bool = False,
+    ) -> tuple[Int[Tensor, "batch read"], Int[Tensor, "batch places"], Int[Tensor, " batch"]]:
+        """Problems, answers, and how many digits each number has: any, or so many.
+
+        Raises:
+            ValueError: for a number of digits that there is not.
+        """
+        if digits is not None and not 1 <= digits <= self.digits:
+            raise ValueError(f"digits={digits}: expected 1 to {self.digits}")
+        long = torch.randint(1, self.digits + 1, (batch,), generator=generator)
+        if digits is not None:
+            long = torch.full((batch,), digits)
+        low = 10 ** (long - 1) * (long > 1)
+        size = 10**long - low
+        first, second = (
+            low + (torch.rand(batch, generator=generator, dtype=torch.float64) * size).long()
+            for _ in range(2)
+        )
+        # to a multiple of 7 near by, or away from one; both stay within their digits
+        over = first % self.HELD_OUT
+        down = first - over
+        if held_out:
+            first = torch.where(down < low, down + self.HELD_OUT, down)
+        else:
+            first = torch.where(
+                over > 0, first, torch.where(first + 1 < low + size, first + 1, first - 1)
+            )
+        return *self.written(first, second), long
+
+    def written(
+        self, first: Int[Tensor, " batch"], second: Int[Tensor, " batch"]
+    ) -> tuple[Int[Tensor, "batch read"], Int[Tensor, "batch places"]]:
+        """Problems made of these numbers, and their answers, as tokens."""
+        plus, equals = (torch.full_like(first, sign)[:, None] for sign in (self.PLUS, self.EQUALS))
+        numbers = (self._blanked(number, self.digits) for number in (first, second))
+        one, two = numbers
+        answer = self._blanked(first + second, self.places)
+        return torch.cat([one, plus, two, equals], dim=1), answer
+
+    def numbers(
+        self, problem: Int[Tensor, "batch read"]
+    ) -> tuple[Int[Tensor, " batch"], Int[Tensor, " batch"]]:
+        """The two numbers that stand in a problem."""
+        digits = problem.where(problem <= 9, 0)
+        one, two = digits[:, : self.digits], digits[:, self.digits + 1 : -1]
+        powers = 10 ** torch.arange(self.digits).flip(0)
+        return (one * powers).sum(dim=1), (two * powers).sum(dim=1)
+
+    def _blanked(self, number: Tensor, digits: int) -> Int[Tensor, "batch digits"]:
+        """The number's digits, with blanks for the zeros in front of it."""
+        written = _digits(number, digits)
+        front = written.cumsum(dim=1) == 0
+        front[:, -1] = False
+        return written.masked_fill(front, self.BLANK)
+
+
+@dataclass(frozen=True)
+class Parity:
+    """A vector of ones, minus ones and zeros: is the number of ones odd?
+
+    The first so many places, from 1 to all, are 1 or -1 by chance, the others 0; how many is drawn
+    as well. Chance is a half. Source: Graves 2016 (arXiv:1603.08983), section 3.1.
+
+    >>> x, odd, nonzero = Parity(bits=8).draw(2, torch.Generator().manual_seed(0))
+    >>> x.shape, bool(((x == 1).sum(dim=1) % 2 == odd).all())
+    (torch.Size([2, 8]), True)
+
+    Raises:
+        ValueError: for fewer than 1 bit.
+    """
+
+    bits: int = 8
+
+    def __post_init__(self) -> None:
+        _require("bits", self.bits, 1)
+
+    def draw(
+        self, batch: int, generator: torch.Generator, *, least: int = 1, most: int | None = None
+    ) -> tuple[Float[Tensor, "batch bits"], Int[Tensor, " batch"], Int[Tensor, " batch"]]:
+        """Vectors, 1 where the number of ones is odd, and how many places are not 0.
+
+        Raises:
+            ValueError: for bounds of the last that are not 1 <= least <= most <= bits.
+        """
+        most = self.bits if most is None else most
+        if not 1 <= least <= most <= self.bits:
+            raise ValueError(f"least={least}, most={most}: expected 1 to {self.bits}, in order")
+        nonzero = torch.randint(least, most + 1, (batch,), generator=generator)
+        signs = 2 * torch.randint(2, (batch, self.bits), generator=generator) - 1
+        signs = signs * (torch.arange(self.bits) < nonzero[:, None])
+        return signs.float(), (signs == 1).sum(dim=1) % 2, nonzero
+
+
+@dataclass(frozen=True)
 class Tones:
     """A melody as a wave of sound: from each note to the next, does it go up or down?
 
