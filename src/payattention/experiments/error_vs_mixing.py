@@ -239,7 +239,7 @@ Cell = tuple[str, int, float, float, str]
 """Kind, labels, share of wrong ones, α, metric."""
 
 
-def effects(results: Results) -> dict[Cell, Effect]:
+def effects(results: Results, metrics: tuple[str, ...] = METRICS) -> dict[Cell, Effect]:
     """Every comparison of the map; `seen` are those that survive the false discovery rate.
 
     Raises:
@@ -253,7 +253,7 @@ def effects(results: Results) -> dict[Cell, Effect]:
         if not alpha:
             continue
         cell = results.where(kind=kind, labels=labels, wrong=wrong)
-        for metric in METRICS:
+        for metric in metrics:
             runs = (cell.where(alpha=each).column(metric) for each in (alpha, 0.0))
             pairs[kind, labels, wrong, alpha, metric] = tuple(runs)
     return judge(pairs)
@@ -294,7 +294,12 @@ def cells(results: Results) -> list[Record]:
     ]
 
 
-UNITS = {"error": (100, "points", 1), "nll": (1, "nats", 2), "ece": (100, "points", 1)}
+UNITS = {
+    "error": (100, "points", 1),
+    "nll": (1, "nats", 2),
+    "ece": (100, "points", 1),
+    "fitted_ece": (100, "points", 1),
+}
 
 
 def said(effect: Effect, metric: str) -> str:
@@ -319,6 +324,8 @@ def findings(results: Results) -> dict[str, str]:
     for (kind, labels, wrong, alpha, metric), effect in all_of_them.items():
         name = _name(kind, labels, wrong, alpha)
         found[f"{name}_{metric}_said"] = said(effect, metric)
+    after_temperature = effects(results, ("fitted_ece",))
+    found |= {f"fitted_{name}": x for name, x in _summed_up(after_temperature).items()}
     for kind in ["", *dict.fromkeys(results.columns["kind"])]:
         for metric in METRICS:
             of = {
