@@ -312,6 +312,11 @@ def findings(results: Results) -> dict[str, str]:
     """What the text says: every error, every effect in words, and how many there are of each."""
     seeds = len(set(results.columns["seed"]))
     found = {"seeds": str(seeds), "trainings": f"{len(results):,}"}
+    for part in FULL.maps:
+        for labels in part.labels:
+            passes = KINDS[part.kind].steps * FULL.batch / labels
+            key = part.kind.replace(", ", "_").lower()
+            found[f"{key}_{labels}_passes"] = f"{passes:,.0f}"
     for row in results.summary("error", by=["kind", "labels", "wrong", "alpha"]):
         name = _name(row["kind"], row["labels"], row["wrong"], row["alpha"])
         found[f"{name}_error"] = wording.percent(row["mean"], digits=1)
