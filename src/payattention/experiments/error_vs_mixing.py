@@ -298,13 +298,12 @@ UNITS = {
     "error": (100, "points", 1),
     "nll": (1, "nats", 2),
     "ece": (100, "points", 1),
-    "fitted_ece": (100, "points", 1),
 }
 
 
 def said(effect: Effect, metric: str) -> str:
     """The effect in words, with its interval; or that none was seen."""
-    times, unit, digits = UNITS[metric]
+    times, unit, digits = UNITS[metric.removeprefix("fitted_")]
     return effect.said(unit, times=times, digits=digits)
 
 
