@@ -23,7 +23,7 @@ def made(difference, *, seeds=8, cells=20, spread=0.01, seed=0):
             for alpha in (0.0, 1.0):
                 more = difference(cell) + spread * numbers.standard_normal() if alpha else 0.0
                 row = {"kind": "digits, CNN", "labels": cell, "wrong": 0.0, "alpha": alpha}
-                scores = {"error": base + more, "nll": base + more, "ece": base + more}
+                scores = dict.fromkeys((*error_vs_mixing.METRICS, "fitted_ece"), base + more)
                 rows.append(row | {"seed": run} | scores)
     return Results.from_records("error_vs_mixing", rows)
 
@@ -83,6 +83,7 @@ def test_findings_count_all_comparisons():
     found = findings(results)
     assert found["comparisons"] == "60" and found["seeds"] == "8"
     assert (found["error_helps"], found["error_hurts"], found["error_none"]) == ("10", "10", "0")
+    assert found["fitted_comparisons"] == "20" and found["fitted_hurts"] == "10"
     assert found["digits_cnn_3_0_1_error_said"].endswith("points higher")
     worst = found["digits_cnn_error_worst"]
     assert worst.startswith("with ") and "labels, all right, and α = 1, " in worst

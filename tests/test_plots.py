@@ -182,13 +182,13 @@ def test_borders_need_a_square():
 
 def test_an_effect_map_colours_what_was_seen_and_signs_all():
     _, axis = plots.axes()
-    effects, seen = [[-4.62, 0.31], [1.5, 0.0]], [[True, False], [True, False]]
+    effects, seen = [[-4.62, 0.31], [1.5, -0.02]], [[True, False], [True, False]]
     drawn = plots.effect_map(axis, effects, seen, across=["a", "b"], down=["x", "y"])
     squares = [to_rgba(patch.get_facecolor()) for patch in drawn.patches]
     lower, higher = (to_rgba(plots.colour(idea)) for idea in (plots.LOWER, plots.HIGHER))
     assert squares[0] == lower and squares[2] == higher
     assert squares[1][3] == squares[3][3] == 0
-    assert [text.get_text() for text in drawn.texts] == ["−4.6", "+0.3", "+1.5", "+0.0"]
+    assert [text.get_text() for text in drawn.texts] == ["−4.6", "+0.3", "+1.5", "0.0"]
     assert [label.get_text() for label in drawn.get_yticklabels()] == ["x", "y"]
 
 

@@ -66,8 +66,8 @@ def expected_calibration_error(
 ) -> float:
     """How far sureness and success lie apart: the mean over the bins, weighed by their counts.
 
-    Three are named with 0.9, one of them wrongly, and one with 0.6, rightly: 3/4 of |0.9 - 2/3|
-    and 1/4 of |0.6 - 1|.
+    Three are named with 0.9, one of them wrongly, and one with 0.6, rightly: from 2/3 to 0.9 three
+    times in four, and from 0.6 to 1 once.
 
     >>> sure = torch.tensor([0.9, 0.9, 0.9, 0.6])
     >>> probabilities = torch.stack([1 - sure, sure], dim=1)

@@ -397,7 +397,9 @@ def effect_map(
         place = (column - 0.47, row - 0.47)
         look = {"facecolor": colour(idea) if clear else "none", "edgecolor": colour(idea)}
         axis.add_patch(Rectangle(place, 0.94, 0.94, linewidth=0.8, **look))
-        said = f"{here:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
+        here = round(here, digits)
+        said = f"{here:+.{digits}f}" if here else f"{0:.{digits}f}"  # and not -0.0
+        said = said.replace("-", "\N{MINUS SIGN}")
         shade = colour("paper" if clear else "muted")
         axis.text(column, row, said, ha="center", va="center", fontsize=7.5, color=shade)
     rows, columns = effects.shape

@@ -306,8 +306,6 @@ def test_in_a_notebook_the_keys_are_the_figures_own(visit, tmp_path):
 
 
 def test_it_lives_in_its_chapter(visit, address, site):
-    if not (site / CHAPTER).exists():
-        pytest.skip(f"the site has no {CHAPTER} yet")
     page, log = visit(f"{address}/{CHAPTER}")
     figure = page.locator('figure[data-explorable="between"]')
     figure.locator(".explorable-finding", has_text=re.compile(r"\d")).wait_for()

@@ -367,8 +367,6 @@ def test_in_a_notebook_the_keys_are_the_figures_own(visit, tmp_path):
 
 
 def test_it_lives_in_its_chapter(visit, site, address):
-    if not (site / CHAPTER).exists():
-        pytest.skip(f"the site has no {CHAPTER} yet")
     page, log = visit(f"{address}/{CHAPTER}")
     figure = page.locator('figure[data-explorable="mixing_map"]')
     figure.locator(".explorable-finding", has_text=re.compile(r"\d")).wait_for()

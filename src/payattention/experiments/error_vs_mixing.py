@@ -239,7 +239,7 @@ Cell = tuple[str, int, float, float, str]
 """Kind, labels, share of wrong ones, α, metric."""
 
 
-def effects(results: Results) -> dict[Cell, Effect]:
+def effects(results: Results, metrics: tuple[str, ...] = METRICS) -> dict[Cell, Effect]:
     """Every comparison of the map; `seen` are those that survive the false discovery rate.
 
     Raises:
@@ -253,7 +253,7 @@ def effects(results: Results) -> dict[Cell, Effect]:
         if not alpha:
             continue
         cell = results.where(kind=kind, labels=labels, wrong=wrong)
-        for metric in METRICS:
+        for metric in metrics:
             runs = (cell.where(alpha=each).column(metric) for each in (alpha, 0.0))
             pairs[kind, labels, wrong, alpha, metric] = tuple(runs)
     return judge(pairs)
@@ -294,12 +294,16 @@ def cells(results: Results) -> list[Record]:
     ]
 
 
-UNITS = {"error": (100, "points", 1), "nll": (1, "nats", 2), "ece": (100, "points", 1)}
+UNITS = {
+    "error": (100, "points", 1),
+    "nll": (1, "nats", 2),
+    "ece": (100, "points", 1),
+}
 
 
 def said(effect: Effect, metric: str) -> str:
     """The effect in words, with its interval; or that none was seen."""
-    times, unit, digits = UNITS[metric]
+    times, unit, digits = UNITS[metric.removeprefix("fitted_")]
     return effect.said(unit, times=times, digits=digits)
 
 
@@ -307,6 +311,11 @@ def findings(results: Results) -> dict[str, str]:
     """What the text says: every error, every effect in words, and how many there are of each."""
     seeds = len(set(results.columns["seed"]))
     found = {"seeds": str(seeds), "trainings": f"{len(results):,}"}
+    for part in FULL.maps:
+        for labels in part.labels:
+            passes = KINDS[part.kind].steps * FULL.batch / labels
+            key = part.kind.replace(", ", "_").lower()
+            found[f"{key}_{labels}_passes"] = f"{passes:,.0f}"
     for row in results.summary("error", by=["kind", "labels", "wrong", "alpha"]):
         name = _name(row["kind"], row["labels"], row["wrong"], row["alpha"])
         found[f"{name}_error"] = wording.percent(row["mean"], digits=1)
@@ -319,6 +328,8 @@ def findings(results: Results) -> dict[str, str]:
     for (kind, labels, wrong, alpha, metric), effect in all_of_them.items():
         name = _name(kind, labels, wrong, alpha)
         found[f"{name}_{metric}_said"] = said(effect, metric)
+    after_temperature = effects(results, ("fitted_ece",))
+    found |= {f"fitted_{name}": x for name, x in _summed_up(after_temperature).items()}
     for kind in ["", *dict.fromkeys(results.columns["kind"])]:
         for metric in METRICS:
             of = {

@@ -34,7 +34,7 @@ class Config:
     alphas: tuple[float, ...] = (0.0, 0.2, 1.0)
     cheap_steps: int = 20
     judged: int = 2000
-    seeds: int = 3
+    seeds: int = 5
 
 
 FULL = Config()
@@ -94,6 +94,8 @@ def findings(results: Results) -> dict[str, str]:
         "labels": f"{FULL.labels:,}",
         "step_flops": f"{step_flops() / 1e6:,.0f} million",
     }
+    for steps in FULL.steps:
+        found[f"{steps}_passes"] = f"{steps * error_vs_mixing.FULL.batch / FULL.labels:.0f}"
     pairs = {}
     for metric in ("error", "nll"):
         for row in results.summary(metric, by=["steps", "alpha"]):
