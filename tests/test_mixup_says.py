@@ -62,7 +62,15 @@ def found():
         ("error_vs_attack", "patch_10_1_error_said", "lower"),
         ("error_vs_attack", "contrast_0.5_1_error_said", "lower"),
         ("error_vs_attack", "shift_4_1_error_said", "higher"),
-        # mixup adds nothing to shifts
+        # the larger α loses to either adversary what it loses without any
+        ("error_vs_attack", "fgsm_0.02_1_error_said", "higher"),
+        ("error_vs_attack", "pgd_0.02_1_error_said", "higher"),
+        ("error_vs_attack", "fgsm_0_1_error_said", "higher"),
+        ("error_vs_attack", "contrast_0.5_0.2_error_said", "lower"),
+        # on top of shifts
+        ("error_vs_remedy", "shifts_mixup_40_error_over_shifts", "higher"),
+        ("error_vs_remedy", "shifts_mixup_0_ece_over_shifts", "lower"),
+        ("error_vs_mixing", "clothes_cnn_1000_40_0.2_error_said", "lower"),
         ("error_vs_remedy", "shifts_mixup_0_error_over_shifts", NONE),
         ("error_vs_remedy", "mixup_0_nll_over_none", "lower"),
         ("error_vs_remedy", "weight_decay_0_nll_over_none", "lower"),
@@ -75,7 +83,10 @@ def found():
         # operations: a short training pays, and a long one keeps its nats
         ("error_vs_operations", "200_1_error_said", "higher"),
         ("error_vs_operations", "3200_1_error_said", NONE),
+        ("error_vs_operations", "1600_0.2_nll_said", "lower"),
         ("error_vs_operations", "3200_0.2_nll_said", "lower"),
+        ("error_vs_mixing", "clothes_cnn_1000_0_0.4_error_said", "lower"),
+        ("error_vs_mixing", "digits_cnn_50_20_0.1_error_said", NONE),
     ],
 )
 def test_help_and_hurt_are_what_the_intervals_say(found, question, finding, verdict):
@@ -89,6 +100,23 @@ def test_at_no_length_is_the_error_seen_to_be_lower(found):
     assert len(said) == 10 and not any(text.endswith("lower") for text in said)
 
 
+def test_wrong_labels_are_kept_out_where_they_would_be_learned_and_can_be_kept_out():
+    rows = results.read("memorised_vs_mixing")
+    learned = {
+        (row["kind"], row["labels"], row["alpha"]): row["mean"]
+        for row in rows.summary("wrong_learned", by=["kind", "labels", "alpha"])
+    }
+    for (kind, labels, alpha), share in learned.items():
+        if labels == 5000:
+            assert share < 0.1
+        elif labels <= 200:
+            assert share > 0.9
+        elif alpha:
+            assert share < learned[kind, labels, 0.0] / 2
+        else:
+            assert share > 0.3
+
+
 def test_where_few_labels_are_many_of_them_wrong_most_squares_are_white():
     effects = error_vs_mixing.effects(results.read("error_vs_mixing"))
     white = [
@@ -97,6 +125,19 @@ def test_where_few_labels_are_many_of_them_wrong_most_squares_are_white():
         if metric == "error" and wrong > 0 and labels <= 200
     ]
     assert sum(white) / len(white) > 0.8
+
+
+def test_with_wrong_labels_the_oldest_remedies_are_those_that_are_seen_to_help(found):
+    seen = set(found["error_vs_remedy"]["40_helps"].split(", "))
+    assert seen == {"shifts with smoothing", "shifts", "weight decay", "dropout"}
+
+
+def test_nats_cross_and_errors_do_not():
+    rows = error_vs_operations.whole(results.read("error_vs_operations"))
+    plain = [row["mean"] for row in rows.where(alpha=0.0).summary("nll", by="steps")]
+    mixed = [row["mean"] for row in rows.where(alpha=0.2).summary("nll", by="steps")]
+    assert min(mixed) < min(plain) and mixed[0] > plain[0]
+    assert plain[-1] > min(plain)  # it falls and rises again
 
 
 def test_mixup_makes_less_sure_of_clothes(found):
