@@ -314,6 +314,8 @@ def findings(results: Results) -> dict[str, str]:
     seeds = len(set(results.columns["seed"]))
     failed = [row for row in results.records() if row["error"] > FAILED]
     found = {"seeds": str(seeds), "trainings": f"{len(results):,}", "failed": str(len(failed))}
+    for name in ("digits", "clothes"):
+        found[f"{name}_judged"] = f"{len(judged(f'{name}, CNN')[0]):,}"
     found["failed_error"] = wording.percent(max(results.column("error")), digits=1)
     for part in FULL.maps:
         for labels in part.labels:
