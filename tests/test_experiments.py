@@ -43,6 +43,7 @@ from payattention.experiments import (
     loss_vs_sparsity,
     loss_vs_steps,
     measured_vs_predicted,
+    memorised_vs_mixing,
     memory_vs_tokens,
     optimum_vs_recipe,
     pronunciation_vs_length,
@@ -371,6 +372,12 @@ TINY = {
         most_steps=2,
         judged=30,
         batch=5,
+        seeds=2,
+    ),
+    memorised_vs_mixing: replace(
+        memorised_vs_mixing.FULL,
+        maps=(error_vs_mixing.Map("digits, CNN", (50,), (0.4,), (0.0, 1.0)),),
+        runs=replace(error_vs_mixing.FULL, most_steps=2, judged=30, batch=5),
         seeds=2,
     ),
     error_vs_operations: replace(

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from payattention import calibration, data, train, trained, vision, wording
-from payattention.effects import Effect, judge
+from payattention.effects import RATE, Effect, judge
 from payattention.experiments.error_vs_images import drawn
 from payattention.mixup import mixup
 from payattention.records import Record, Results
@@ -38,6 +38,8 @@ Classes = Int[Tensor, " images"]
 
 METRICS = ("error", "nll", "ece")
 CLASSES = 10
+FAILED = 0.85
+"""A model that errs more often than this has learned nothing: guessing errs in nine of ten."""
 TOLERANCE = {"error": 0.04, "nll": 0.2, "ece": 0.04, "fitted_ece": 0.04, "temperature": 0.5}
 ELSEWHERE = {"error": 0.15, "nll": 0.6, "ece": 0.15, "fitted_ece": 0.15, "temperature": 2.0}
 
@@ -310,7 +312,11 @@ def said(effect: Effect, metric: str) -> str:
 def findings(results: Results) -> dict[str, str]:
     """What the text says: every error, every effect in words, and how many there are of each."""
     seeds = len(set(results.columns["seed"]))
-    found = {"seeds": str(seeds), "trainings": f"{len(results):,}"}
+    failed = [row for row in results.records() if row["error"] > FAILED]
+    found = {"seeds": str(seeds), "trainings": f"{len(results):,}", "failed": str(len(failed))}
+    for name in ("digits", "clothes"):
+        found[f"{name}_judged"] = f"{len(judged(f'{name}, CNN')[0]):,}"
+    found["failed_error"] = wording.percent(max(results.column("error")), digits=1)
     for part in FULL.maps:
         for labels in part.labels:
             passes = KINDS[part.kind].steps * FULL.batch / labels
@@ -325,9 +331,15 @@ def findings(results: Results) -> dict[str, str]:
             found[f"{name}_{metric}"] = f"{row['mean']:.{digits}f}"
     all_of_them = effects(results)
     found["comparisons"] = str(len(all_of_them))
+    alone = sum(effect.p <= RATE for effect in all_of_them.values())
+    found["by_themselves"] = str(alone)
+    found["seen"] = str(sum(effect.seen for effect in all_of_them.values()))
     for (kind, labels, wrong, alpha, metric), effect in all_of_them.items():
         name = _name(kind, labels, wrong, alpha)
         found[f"{name}_{metric}_said"] = said(effect, metric)
+        times, _, digits = UNITS[metric]
+        bounds = (times * x for x in (effect.more, effect.low, effect.high))
+        found[f"{name}_{metric}_more"] = wording.with_bounds(*bounds, digits=digits)
     after_temperature = effects(results, ("fitted_ece",))
     found |= {f"fitted_{name}": x for name, x in _summed_up(after_temperature).items()}
     for kind in ["", *dict.fromkeys(results.columns["kind"])]:
