@@ -17,7 +17,7 @@ from payattention.shape import RecurrentShape, TransformerShape
 
 SHAPE = TransformerShape(layers=1, d_model=15, heads=3, kv_heads=3, d_ff=7, vocab=11, biases="none")
 ROWS, TOKENS, STEPS = 5, 7, 6
-KINDS = ["rnn", "gru", "lstm", "sequence", "token", "token, causal"]
+KINDS = ["rnn", "gru", "lstm", "sequence", "token", "token, causal", "token, square"]
 
 
 def thinking(kind, rule, *, seed=0, bias=-1.0, **options):
@@ -32,7 +32,9 @@ def thinking(kind, rule, *, seed=0, bias=-1.0, **options):
     halting = rule(step.d_state, max_steps=STEPS, bias=bias, **options)
     spread = 12.0 if x.ndim == 2 else 4.0
     nn.init.normal_(halting.unit.weight, std=spread / math.sqrt(step.d_state))
-    mask = {"mask": "causal"} if "causal" in kind else {}
+    square = torch.rand(TOKENS, TOKENS) < 0.5
+    square.fill_diagonal_(True)
+    mask = {"causal": {"mask": "causal"}, "square": {"mask": square}}.get(kind[7:], {})
     return step.double(), halting.double(), x.double(), mask
 
 

@@ -43,7 +43,8 @@ class RoutedKeysAndValues(KeysAndValues):
 class Routed(nn.Module):
     """A block that takes some of the tokens; `causal` says by whom: the router, or the predictor.
 
-    `taken` are the tokens that the last forward pass took, `lesson` is what the predictor has to
+    `taken` are the tokens that the last forward pass took, `largest` those that the router would
+    take, `lesson` is what the predictor has to
     learn from it, and `flops` what it executed.
     """
 
@@ -56,6 +57,7 @@ class Routed(nn.Module):
         self.predictor = nn.Linear(shape.d_model, 1)
         self.causal, self.compact = False, True
         self.taken: Bool[Tensor, "batch tokens"] | None = None
+        self.largest: Bool[Tensor, "batch tokens"] | None = None
         self.lesson: Float[Tensor, ""] | None = None
         self.flops: Flops = {}
 
@@ -88,10 +90,10 @@ class Routed(nn.Module):
             "routers": matmul(rows, d_model, 1),
             "predictors": matmul(rows, d_model, 1),
         }
-        largest = self._largest(weights)
-        # of a text that is read piece by piece, the largest are not known
-        self.lesson = F.binary_cross_entropy_with_logits(guess, largest.to(guess.dtype))
-        self.taken = guess > 0 if self.causal or kept is not None else largest
+        # of a text that is read piece by piece, these are the largest of the piece
+        self.largest = self._largest(weights)
+        self.lesson = F.binary_cross_entropy_with_logits(guess, self.largest.to(guess.dtype))
+        self.taken = guess > 0 if self.causal or kept is not None else self.largest
         if kept is not None:
             return self._after_kept(x, weights, kept)
         if not self.compact:

@@ -165,8 +165,14 @@ class Halting(nn.Module):
         after = run.advance(state, rows)
         return after if running.all() else torch.where(_along(running, state), after, state)
 
-    def forward(self, run: Run, *, compact: bool = True) -> Thought:
-        """The run's steps, until every row has halted or taken `max_steps`."""
+    def forward(
+        self, run: Run, *, until: Int[Tensor, " rows"] | None = None, compact: bool = True
+    ) -> Thought:
+        """The run's steps, until every row has halted or taken `max_steps`.
+
+        With `until`, each row halts after so many steps, whatever the unit says, and is given all
+        of its share there.
+        """
         count, d_state = len(run.state), self.unit.in_features
         state, rows = run.state, torch.arange(count, device=run.state.device)
         left = run.state.new_ones(count)
@@ -178,6 +184,8 @@ class Halting(nn.Module):
             run.spend({"halting": matmul(len(rows), d_state, 1)})
             wanted = self.shares(self.amounts(state), left)
             last = (left - wanted < self.epsilon) | (step == self.max_steps)
+            if until is not None:
+                wanted, last = torch.zeros_like(left), until[rows] <= step
             share = torch.where(last, left, wanted) * running
             stages.append(Stage(rows, state, share))
             ends, depth = running & last, depth.index_add(0, rows, running.long())

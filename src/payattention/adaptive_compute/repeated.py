@@ -12,15 +12,13 @@ et al. 2018, Universal Transformer (arXiv:1807.03819), section 2.2, for a block 
 token.
 """
 
-from typing import Literal
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from payattention.adaptive_compute.halting import Run
-from payattention.adaptive_compute.some import QueriesOfSome
+from payattention.adaptive_compute.some import Mask, QueriesOfSome
 from payattention.cost import operations
 from payattention.recurrence import CELLS, Recurrent
 from payattention.shape import RecurrentShape, TransformerShape
@@ -92,13 +90,11 @@ class RepeatedBlock(nn.Module):
         """Numbers in the state of a token."""
         return self.shape.d_model
 
-    def begin(
-        self, x: Float[Tensor, "batch tokens d_model"], *, mask: Literal["causal"] | None = None
-    ) -> Run:
+    def begin(self, x: Float[Tensor, "batch tokens d_model"], *, mask: Mask = None) -> Run:
         """The block on each sequence; where tokens halt, a row is a token, sequence by sequence."""
         return self._sequences(x, mask) if self.halts == "sequence" else self._tokens(x, mask)
 
-    def _sequences(self, x: Tensor, mask: str | None) -> Run:
+    def _sequences(self, x: Tensor, mask: Mask) -> Run:
         tokens = x.shape[1]
 
         def advance(state: Tensor, rows: Int[Tensor, " rows"]) -> Tensor:
@@ -109,7 +105,7 @@ class RepeatedBlock(nn.Module):
         run = Run(x, advance)
         return run
 
-    def _tokens(self, x: Tensor, mask: str | None) -> Run:
+    def _tokens(self, x: Tensor, mask: Mask) -> Run:
         attending = QueriesOfSome(self.block, x, shape=self.shape, mask=mask)
 
         def advance(state: Tensor, rows: Int[Tensor, " rows"]) -> Tensor:

@@ -5,17 +5,18 @@ as. Sequences in which as many tokens take part share a product, so that nothing
 thrown away; a sequence in which none does costs nothing.
 """
 
-from typing import Literal
-
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from payattention.attention import join_heads, split_heads
 from payattention.cost import operations
+from payattention.shape import TransformerShape
 from payattention.transformer import Block
 
 Flops = dict[str, int]
+Mask = Bool[Tensor, "tokens tokens"] | str | None
+"""Who may look at whom: all at all, only back ("causal"), or as a square says, row by row."""
 
 
 def finish(
@@ -43,9 +44,9 @@ class Asking:
         ValueError: for another mask, and for a block that mixes otherwise than by attention.
     """
 
-    def __init__(self, *, batch: int, tokens: int, mask: Literal["causal"] | None = None) -> None:
-        if mask not in (None, "causal"):
-            raise ValueError(f"mask={mask!r}: expected 'causal' or None")
+    def __init__(self, *, batch: int, tokens: int, mask: Mask = None) -> None:
+        if isinstance(mask, str) and mask != "causal":
+            raise ValueError(f"mask={mask!r}: expected 'causal', a square or None")
         self.batch, self.tokens, self.mask = batch, tokens, mask
         self.keys: Tensor | None = None
         self.values: Tensor | None = None
@@ -118,7 +119,9 @@ class Asking:
         if self.mask is None:
             return None
         if at.shape[1] == self.tokens:
-            return "causal"
+            return self.mask
+        if not isinstance(self.mask, str):
+            return self.mask[at][:, None]
         return at[:, None, :, None] >= torch.arange(self.tokens, device=at.device)
 
 
@@ -130,8 +133,8 @@ class QueriesOfSome:
         block: Block,
         x: Float[Tensor, "batch tokens d_model"],
         *,
-        shape,
-        mask: Literal["causal"] | None = None,
+        shape: TransformerShape,
+        mask: Mask = None,
     ) -> None:
         self.block, self.shape = block, shape
         self.asking = Asking(batch=x.shape[0], tokens=x.shape[1], mask=mask)

@@ -108,8 +108,17 @@ class Writer:
                     x = self._through(layer, x, start=0)
                 self.at = tokens - 1
 
-    def step(self, ids: Int[Tensor, " batch"], *, threshold: float) -> None:
-        """Return nothing; read one token of each text, and keep what follows it in `logits`."""
+    def step(
+        self,
+        ids: Int[Tensor, " batch"],
+        *,
+        threshold: float,
+        until: Int[Tensor, " batch"] | None = None,
+    ) -> None:
+        """Return nothing; read one token of each text, and keep what follows it in `logits`.
+
+        With `until`, a text leaves by the first door from that layer on, whatever the door says.
+        """
         exits, shape = self.exits, self.exits.shape
         x = exits.model.embedding(ids[:, None], start=self.at)
         left = Left(
@@ -123,6 +132,8 @@ class Writer:
             if layer + 1 not in exits.behind:
                 continue
             leave, said = exits.leaving(left, before[:, 0], x[:, 0], layer + 1, threshold)
+            if until is not None:
+                leave = (until if rows is None else until[rows]) <= layer + 1
             if not leave.any():
                 continue
             gone = leave.nonzero()[:, 0] if rows is None else rows[leave]
