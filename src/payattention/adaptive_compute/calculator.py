@@ -1,10 +1,10 @@
 """The limit of adaptive depth: hand the problem to something that is not a network.
 
 A unit reads what a model has made of a problem after its first steps, and says how likely it is
-that the rest should be left to a tool. While the model learns, it pays either for its own answer, as
-surprised as it would be by the right one, or a price for the call; so it comes to call where its own
-answer would cost more than that. Afterwards it calls where the unit says more than a half, and what
-is called for is not computed any further.
+that the rest should be left to a tool. While the model learns, it pays either for its own answer,
+as surprised as it would be by the right one, or a price for the call; so it comes to call where its
+own answer would cost more than that. Afterwards it calls where the unit says more than a half, and
+what is called for is not computed any further.
 
 The tool here adds two numbers, which takes a processor one operation.
 
