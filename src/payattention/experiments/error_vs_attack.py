@@ -191,6 +191,7 @@ def findings(results: Results) -> dict[str, str]:
     """
     results = whole(results)
     found = {"seeds": str(len(set(results.columns["seed"]))), "labels": f"{FULL.labels:,}"}
+    found["attacked"] = str(FULL.attacked)
     pairs = {}
     for alpha in dict.fromkeys(results.columns["alpha"]):
         for change, size in dict.fromkeys(

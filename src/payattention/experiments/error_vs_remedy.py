@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from payattention import train, vision, wording
-from payattention.effects import Effect, judge
+from payattention.effects import judge
 from payattention.experiments import error_vs_mixing
 from payattention.experiments.error_vs_mixing import CLASSES, KINDS, METRICS, build, labelled
 from payattention.mixup import cutmix, manifold_mixup, mixup
@@ -188,8 +188,8 @@ def findings(results: Results) -> dict[str, str]:
     pairs = {}
     for remedy in dict.fromkeys(results.columns["remedy"]):
         for wrong in dict.fromkeys(results.columns["wrong"]):
-            key = f"{remedy.replace(', ', '_').replace(' ', '_').lower()}_{100 * wrong:.0f}"
             rows = results.where(remedy=remedy, wrong=wrong)
+            key = _name(remedy, wrong)
             found[f"{key}_error"] = wording.percent(rows.column("error").mean(), digits=1)
             found[f"{key}_ece"] = f"{rows.column('ece').mean():.3f}"
             found[f"{key}_nll"] = f"{rows.column('nll').mean():.2f}"
@@ -198,28 +198,26 @@ def findings(results: Results) -> dict[str, str]:
                     without = results.where(remedy=other, wrong=wrong)
                     for metric in METRICS:
                         runs = rows.column(metric), without.column(metric)
-                        pairs[f"{key}_{metric}_over_{other}", metric] = runs
+                        pairs[remedy, wrong, metric, other] = runs
     found["comparisons"] = str(len(pairs))
     judged = judge(pairs)
-    for (key, metric), effect in judged.items():
-        found[key] = error_vs_mixing.said(effect, metric)
+    for (remedy, wrong, metric, other), effect in judged.items():
+        said = error_vs_mixing.said(effect, metric)
+        found[f"{_name(remedy, wrong)}_{metric}_over_{other}"] = said
     for wrong in dict.fromkeys(results.columns["wrong"]):
         for verdict in ("helps", "hurts"):
-            found[f"{100 * wrong:.0f}_{verdict}"] = _listed(judged, verdict, wrong)
+            seen = {
+                remedy.replace(", ", " with "): -abs(effect.more)
+                for (remedy, *of), effect in judged.items()
+                if of == [wrong, "error", "none"] and effect.verdict == verdict
+            }
+            listed = ", ".join(sorted(seen, key=seen.__getitem__))  # the largest first
+            found[f"{100 * wrong:.0f}_{verdict}"] = listed or "none of them"
     return found
 
 
-def _listed(judged: dict[tuple[str, str], Effect], verdict: str, wrong: float) -> str:
-    """The remedies whose error is seen to be lower, or higher, than without any; largest first."""
-    ending = f"_{100 * wrong:.0f}_error_over_none"
-    names = {remedy + ending: remedy.replace(", ", " with ") for remedy in REMEDIES}
-    names = {key.replace(", ", "_").replace(" ", "_").lower(): name for key, name in names.items()}
-    seen = {
-        names[key]: abs(effect.more)
-        for (key, _), effect in judged.items()
-        if key in names and effect.verdict == verdict
-    }
-    return ", ".join(sorted(seen, key=lambda name: -seen[name])) or "none of them"
+def _name(remedy: str, wrong: float) -> str:
+    return f"{remedy.replace(', ', '_').replace(' ', '_').lower()}_{100 * wrong:.0f}"
 
 
 if __name__ == "__main__":
