@@ -107,6 +107,13 @@ class Writer:
                 for layer in range(shape.layers):
                     x = self._through(layer, x, start=0)
                 self.at = tokens - 1
+        self.read = self.at
+
+    def rewind(self) -> None:
+        """Return nothing; forget what was written behind the prompts, which stay read."""
+        self.at = self.read
+        self.waiting = [[] for _ in self.waiting]
+        self.logits, self.depths, self.flops = [], [], {}
 
     def step(
         self,
@@ -179,15 +186,21 @@ class Writer:
         queries = split_heads(attention.queries(seen), attention.heads)
         if attention.rotate is not None:
             queries, keys = (attention.rotate(made, start=start) for made in (queries, keys))
-        kept, pieces = (self.keys[layer], self.values[layer]), []
-        for memory, made in zip(kept, (keys, values), strict=True):
-            if rows is None:
+        kept = self.keys[layer], self.values[layer]
+        if rows is None:
+            for memory, made in zip(kept, (keys, values), strict=True):
                 memory[:, :, start:end] = made
-                pieces.append(memory[:, :, :end])
-            else:
-                memory[rows, :, start:end] = made
-                pieces.append(memory[rows, :, :end])
-        mixed = attention.mixed(queries, *pieces, "causal")
+            mixed = attention.mixed(queries, *(memory[:, :, :end] for memory in kept), "causal")
+        else:
+            # text by text: to pick several out of the memory would copy all that they have read
+            alone = []
+            for place, row in enumerate(rows.tolist()):
+                one = slice(place, place + 1)
+                for memory, made in zip(kept, (keys, values), strict=True):
+                    memory[row, :, start:end] = made[place]
+                pieces = (memory[row : row + 1, :, :end] for memory in kept)
+                alone.append(attention.mixed(queries[one], *pieces, "causal"))
+            mixed = torch.cat(alone)
         return finish(block, x, attention.output(join_heads(mixed)))
 
     def _pay(self, layer: int, x: Tensor, rows: Tensor | None) -> None:
@@ -233,7 +246,8 @@ def _copies(blocks: nn.ModuleList) -> tuple[Tensor, Tensor | None]:
         if maps[0].bias is not None:
             bias = bias + torch.cat([each.bias for each in maps])
         biases.append(bias)
-    return torch.stack(weights), torch.stack(biases)
+    bias = torch.stack(biases)
+    return torch.stack(weights), bias if bias.any() else None
 
 
 def _normalised(like: nn.Module, x: Tensor) -> Tensor:

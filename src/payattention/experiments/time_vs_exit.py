@@ -3,9 +3,9 @@
 Texts are written one character after another by the same model with the same doors, once all the
 way, and once leaving early. What is timed is the machinery, and not the decision: models of several
 widths, untrained, write so many characters, and leave by a door that is given by turns, so that the
-mean depth is the same at every width; the door is asked at each layer in front of it, as it would
-be. States are copied. One text is written at a time, or several side by side, each of which leaves
-where it likes.
+mean depth is the same at every width; each door that a text passes is asked, as it would be. States
+are copied. One text is written at a time, or several side by side, each of which leaves where it
+likes. The prompt has been read before the clock starts.
 
 `counted` is the share of operations that is left out, doors and copied keys and values taken off.
 The book's own GPT is of the second width.
@@ -36,16 +36,16 @@ class Config:
     """Widths, texts side by side, and what each writes."""
 
     widths: tuple[int, ...] = (64, 128, 256, 512, 1024)
-    batches: tuple[int, ...] = (1, 8)
+    batches: tuple[int, ...] = (1, 8, 64)
     behind: tuple[int, ...] = (2, 4)
     layers: int = 6
     prompt: int = 16
-    characters: int = 48
-    repeats: int = 7
+    characters: int = 60
+    repeats: int = 9
 
 
 FULL = Config()
-LIVE = replace(FULL, widths=(64, 256), batches=(1,), characters=16, repeats=3)
+LIVE = replace(FULL, widths=(64, 512), batches=(1,), characters=16, repeats=3)
 
 
 def points(config: Config) -> list[Record]:
@@ -91,10 +91,10 @@ def writing(
     )
     leave = depths(config, batch)
     room = config.prompt + config.characters
-    whole = exits if early else EarlyExit(exits.model, behind=())
+    writer = Writer(exits if early else EarlyExit(exits.model, behind=()), prompts, room=room)
 
     def write() -> dict[str, int]:
-        writer = Writer(whole, prompts, room=room)
+        writer.rewind()
         ids = prompts[:, -1]
         for until in leave:
             writer.step(ids, threshold=1.0, until=until if early else None)
