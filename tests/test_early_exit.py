@@ -8,7 +8,7 @@ from torch import nn
 
 from payattention import measure
 from payattention.adaptive_compute.early_exit import CONFIDENCES, EarlyExit
-from payattention.adaptive_compute.writing import write
+from payattention.adaptive_compute.writing import Writer, write
 from payattention.cost import operations
 from payattention.shape import TransformerShape
 from payattention.transformer import Classifier, Decoder
@@ -149,6 +149,24 @@ def test_writing_with_computed_states_is_the_whole_model_and_its_doors(confidenc
     assert len(written.depth.unique()) > 1
     for place, layer in enumerate(written.depth[0].tolist()):
         torch.testing.assert_close(written.logits[0, place], doors[layer][0, 4 + place])
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("fill", ["copy", "compute"])
+def test_a_writer_that_is_rewound_writes_the_same_again(fill):
+    made, prompt = exits(), IDS[:1, :5]
+    at = threshold(made, IDS)
+    writer = Writer(made, prompt, room=12, fill=fill)
+    found = []
+    for _ in range(2):
+        ids = prompt[:, -1]
+        for _ in range(6):
+            writer.step(ids, threshold=at)
+            ids = writer.logits[-1].argmax(dim=1)
+        found.append((torch.stack(writer.logits), torch.stack(writer.depths), writer.flops))
+        writer.rewind()
+    assert torch.equal(found[0][0], found[1][0]) and torch.equal(found[0][1], found[1][1])
+    assert found[0][2] == found[1][2] and writer.flops == {}
 
 
 def test_one_token_owes_what_it_skips():

@@ -37,7 +37,7 @@ class Config:
     """How deep, for which penalties, and how the models are trained and judged."""
 
     digits: int = 8
-    fixed: tuple[int, ...] = (1, 2, 4, 8)
+    fixed: tuple[int, ...] = (1, 2, 4)
     taus: tuple[float, ...] = (0.001, 0.01, 0.03)
     near_fixed: tuple[int, ...] = (2, 4, 8)
     near_taus: tuple[float, ...] = (0.001, 0.01)

@@ -5,7 +5,8 @@ map of its own, trained for a while on what the layers make of texts, or of imag
 that says whether the door will agree with the end of the model. Then rows leave by the first door
 that is sure enough: by the lead of its likeliest answer (`softmax`), by how little the last layer
 turned the vector (`state`), or by the unit (`learned`). `last map` is the same by `softmax`, with
-the model's own last norm and map at every door, which has not been trained for that.
+the model's own last norm and map at every door, which has not been trained for that. Beside them
+stands what needs no confidence: all leave by the same door (`fixed`; its threshold is the layer).
 
 A smaller GPT is trained twice, with the loss of the end alone, and with that of all doors together,
 which share the last map, each weighed by its layer (`joint`): what does it lose at the end, and
@@ -34,8 +35,13 @@ from payattention.transformer import Decoder, patches
 TOLERANCE = {"quality": 0.1, "layers": 0.5, "flops": None}
 ELSEWHERE = {"quality": 0.3, "layers": 1.5, "flops": None}
 SURE = (0.0, 0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0)
-ALIKE = (0.0, 0.7, 0.8, 0.85, 0.9, 0.92, 0.94, 0.96, 0.98, 1.0)
-THRESHOLDS = {"softmax": SURE, "learned": SURE, "state": ALIKE, "last map": SURE}
+ALIKE = (0.0, 0.8, 0.9, 0.92, 0.94, 0.96, 0.98, 1.0)
+THRESHOLDS = {
+    "softmax": SURE,
+    "learned": SURE,
+    "state": ALIKE,
+    "last map": (0.2, 0.6, 0.8, 0.9, 0.95, 1.0),
+}
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,7 @@ class Config:
     small_batch: int = 32
     texts: int = 64
     images: int = 2000
+    fixed: bool = True
     cheap_steps: int = 5
     seeds: int = 3
 
@@ -184,7 +191,19 @@ def measure(config: Config, point: Record) -> list[Record]:
             found.append(
                 {"measure": name, "threshold": threshold} | judged(config, some, threshold)
             )
+    if config.fixed:
+        found += [
+            {"measure": "fixed", "threshold": float(layer)} | judged(config, door, 0.0)
+            for layer, door in ((layer, one_door(exits, layer)) for layer in exits.behind)
+        ]
     return found
+
+
+def one_door(exits: EarlyExit, layer: int) -> EarlyExit:
+    """The same model with the door behind that layer alone, as it has been trained."""
+    only = EarlyExit(exits.model, behind=(layer,), own=bool(exits.outputs))
+    only.load_state_dict(exits.state_dict(), strict=False)
+    return only.eval()
 
 
 def judged(config: Config, exits: EarlyExit, threshold: float) -> Record:
@@ -225,9 +244,9 @@ def findings(results: Results) -> dict[str, str]:
     for model in dict.fromkeys(rows.columns["model"]):
         of = rows.where(model=model)
         kind = model.replace(" ", "_").lower()
+        most = of.where(measure="softmax", threshold=1.0).column("flops").mean()
         for name in dict.fromkeys(of.columns["measure"]):
             some = of.where(measure=name)
-            most = some.where(threshold=1.0).column("flops").mean()
             for threshold in dict.fromkeys(some.columns["threshold"]):
                 here = some.where(threshold=threshold)
                 key = f"{kind}_{name.replace(' ', '_')}_{threshold:g}"

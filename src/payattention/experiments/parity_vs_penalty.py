@@ -5,7 +5,8 @@ steps before it says whether the number of ones is odd. How many is its own affa
 pays a penalty τ for every step, or by PonderNet, which is held to a prior: a geometric
 distribution, at whose rate it would halt at every step. Both are trained at several penalties, for
 as many steps of training, and judged on new vectors, of each number of ones and minus ones by
-itself. PonderNet halts where half of its shares are spent.
+itself. PonderNet halts where half of its shares are spent. Beside them stands the cell that takes
+as many steps for all (`fixed`; its penalty is their number).
 
 Longer vectors are tried at one penalty; some trainings see vectors of which at most half of the
 places are not zero, and are judged on all: that is the extrapolation.
@@ -41,16 +42,18 @@ class Config:
     """Penalties of each rule, and how the cells are trained and judged."""
 
     taus: tuple[float, ...] = (0.0001, 0.001, 0.01, 0.03, 0.1)
-    rates: tuple[float, ...] = (0.1, 0.2, 0.4, 0.8)
+    rates: tuple[float, ...] = (0.2, 0.4, 0.8)
+    fixed: tuple[int, ...] = (1, 2, 3)
     bits: int = 8
     long_bits: tuple[int, ...] = (16, 32)
     long_tau: float = 0.001
-    long_rate: float = 0.2
+    long_rate: float = 0.4
+    long_fixed: int = 2
     d_hidden: int = 128
     max_steps: int = 20
     batch: int = 128
     steps: int = 4000
-    long_steps: int = 12_000
+    long_steps: int = 8000
     cheap_steps: int = 20
     judged: int = 4000
     seeds: int = 3
@@ -58,7 +61,15 @@ class Config:
 
 FULL = Config()
 LIVE = replace(
-    FULL, taus=(0.001, 0.1), rates=(), long_bits=(), steps=1000, cheap_steps=0, seeds=1, judged=1000
+    FULL,
+    taus=(0.001, 0.1),
+    rates=(),
+    fixed=(),
+    long_bits=(),
+    steps=1000,
+    cheap_steps=0,
+    seeds=1,
+    judged=1000,
 )
 
 
@@ -78,6 +89,7 @@ def points(config: Config) -> list[Record]:
     bits, seeds = config.bits, range(config.seeds)
     penalties = [("ACT", tau) for tau in config.taus]
     penalties += [("PonderNet", rate) for rate in config.rates]
+    penalties += [("fixed", steps) for steps in config.fixed]
     short = [
         point(rule, penalty, bits, bits, config.steps, seed)
         for rule, penalty in penalties
@@ -86,8 +98,13 @@ def points(config: Config) -> list[Record]:
     long = [
         point(rule, penalty, bits, seen, config.long_steps, seed)
         for bits in config.long_bits
-        for rule, penalty in (("ACT", config.long_tau), ("PonderNet", config.long_rate))
+        for rule, penalty in (
+            ("ACT", config.long_tau),
+            ("fixed", config.long_fixed),
+            ("PonderNet", config.long_rate),
+        )
         for seen in ((bits // 2, bits) if bits == config.long_bits[0] else (bits,))
+        if rule != "PonderNet" or bits == config.long_bits[0]
         for seed in seeds
     ]
     cheap = [point("ACT", config.long_tau, bits, bits, config.cheap_steps, 0)]
@@ -100,13 +117,15 @@ class Thinker(nn.Module):
     def __init__(self, rule: str, *, bits: int, d_hidden: int, max_steps: int) -> None:
         super().__init__()
         self.step = RepeatedCell(RecurrentShape("gru", d_input=bits, d_hidden=d_hidden))
-        kind, bias = {"ACT": (ACT, 1.0), "PonderNet": (PonderNet, -1.0)}[rule]
+        kind, bias = {"PonderNet": (PonderNet, -1.0)}.get(rule, (ACT, 1.0))
         self.halting = kind(d_hidden, max_steps=max_steps, bias=bias)
         self.output = nn.Linear(d_hidden, 2)
+        self.fixed = rule == "fixed"
 
     def forward(self, x: Float[Tensor, "batch bits"]) -> Thought:
-        """All steps, with their shares."""
-        return self.halting(self.step.begin(x))
+        """All steps, with their shares; where depth is fixed, the last one has all."""
+        until = torch.full((len(x),), self.halting.max_steps) if self.fixed else None
+        return self.halting(self.step.begin(x), until=until)
 
     def loss(
         self, x: Float[Tensor, "batch bits"], odd: Int[Tensor, " batch"], penalty: float
@@ -115,7 +134,7 @@ class Thinker(nn.Module):
         thought = self(x)
         if isinstance(self.halting, ACT):
             answer = F.cross_entropy(self.output(thought.mixed), odd)
-            return answer + penalty * thought.ponder.mean()
+            return answer if self.fixed else answer + penalty * thought.ponder.mean()
         answer = thought.expected(
             lambda state, rows: F.cross_entropy(self.output(state), odd[rows], reduction="none")
         )
@@ -140,7 +159,7 @@ def learn(config: Config, point: Record) -> Thinker:
             point["rule"],
             bits=point["bits"],
             d_hidden=config.d_hidden,
-            max_steps=config.max_steps,
+            max_steps=point["penalty"] if point["rule"] == "fixed" else config.max_steps,
         )
     task = Parity(point["bits"])
     train.train(
