@@ -274,9 +274,7 @@ def measure(config: Config, point: Record) -> list[Record]:
             repeats=config.repeats,
             warmup=2,
         )
-        ratios = [
-            one / other for one, other in zip(measured["way"], measured["plain"], strict=True)
-        ]
+        pairs = zip(measured["way"], measured["plain"], strict=True)
         found.append(
             {
                 "way": way.name,
