@@ -23,6 +23,7 @@ ALL += ["best_size", "foretold", "valley_bottom"]
 ALL += ["near_in_a_picture", "rolling_step", "window_pairs"]
 ALL += ["gates", "wanda_keeps", "csr_bytes"]
 ALL += ["mix", "calibration_error", "cut_share"]
+ALL += ["act", "pondered", "door_flops"]
 ALL += ["online_softmax", "training_flops", "kv_cache_tokens", "seconds_at_least"]
 
 
@@ -33,6 +34,51 @@ def first_hints():
 
 
 # Right answers, written out as a reader would
+
+
+def act_by_sums(amounts, epsilon, *, last=None, forced=True, early=0):
+    """The shares by the running sum; `last` says what the last step is given."""
+    total, steps = 0.0, 0
+    while total < 1 - epsilon and steps < len(amounts) + (not forced):
+        total += [*amounts, 1.0][steps]
+        steps += 1
+    steps += early
+    before = [*amounts, 1.0][: steps - 1]
+    rest = 1 - sum(before) if last is None else last([*amounts, 1.0][steps - 1])
+    return torch.tensor([*before, rest])
+
+
+def act_one_step_late(amounts, epsilon):
+    """A step that fills the sum is not taken for the last one."""
+    shares = []
+    for step, amount in enumerate(amounts):
+        left = 1 - sum(shares)
+        if left <= epsilon or step == len(amounts) - 1:
+            return [*shares, left]
+        shares.append(min(amount, left))
+    return shares
+
+
+def pondered_by_products(chances, *, rest=True, late=False):
+    """Shares as products of who is left, and who goes."""
+    going = torch.tensor([0.0, *chances[:-1]])
+    left = (1 - going).cumprod(0)
+    shares = left * torch.tensor(chances)
+    if late:
+        shares = shares * (1 - torch.tensor(chances))
+    if rest:
+        shares[-1] = left[-1]
+    return shares
+
+
+def door_by_door(layers, behind, d, vocab, *, doors=None, owed=2, per=2):
+    """Layer by layer: what is computed, what is asked, what is owed."""
+    flops = 0
+    for layer in range(1, layers + 1):
+        flops += 24 * d * d if layer <= behind else owed * per * d * d
+        asked = layer <= behind if doors is None else layer in doors
+        flops += per * d * vocab * asked
+    return flops
 
 
 def near_one_by_one(rows, columns, side, near, *, itself=True, ahead=False, most=None, wrap=False):
@@ -426,6 +472,9 @@ RIGHT = [
     ("gates", gates_row_by_row),
     ("wanda_keeps", wanda_row_by_row),
     ("csr_bytes", by_parts),
+    ("act", act_by_sums),
+    ("pondered", pondered_by_products),
+    ("door_flops", door_by_door),
     ("mix", mixed_one_by_one),
     ("calibration_error", calibrated_bin_by_bin),
     ("cut_share", cut_pixel_by_pixel),
@@ -1346,6 +1395,20 @@ WRONG += [
     ("csr_bytes", "rows_and_columns", lambda rows, columns, zeros: (rows * columns - zeros) * 12),
     ("csr_bytes", "zeros_kept", lambda r, c, zeros: by_parts(r, c, r * c - zeros)),
     ("csr_bytes", "eight_byte_indices", lambda *given: by_parts(*given, index=8)),
+    ("act", "amounts_as_they_are", lambda *g: act_by_sums(*g, last=lambda amount: amount)),
+    ("act", "never_forced", lambda *g: act_by_sums(*g, forced=False)),
+    ("act", "no_epsilon", lambda amounts, epsilon: act_by_sums(amounts, 0.0)),
+    ("act", "amounts_of_what_is_left", lambda amounts, epsilon: pondered_by_products(amounts)),
+    ("act", "one_step_late", act_one_step_late),
+    ("pondered", "chances_as_shares", lambda chances: chances),
+    ("pondered", "chances_normalised", lambda c: torch.tensor(c) / torch.tensor(c).sum()),
+    ("pondered", "rest_lost", lambda chances: pondered_by_products(chances, rest=False)),
+    ("pondered", "one_step_too_far", lambda chances: pondered_by_products(chances, late=True)),
+    ("door_flops", "nothing_owed", lambda *g: door_by_door(*g, owed=0)),
+    ("door_flops", "one_map_owed", lambda *g: door_by_door(*g, owed=1)),
+    ("door_flops", "one_door", lambda *g: door_by_door(*g, doors={g[1]})),
+    ("door_flops", "no_doors", lambda *g: door_by_door(*g, doors=set())),
+    ("door_flops", "multiplications_alone", lambda *g: door_by_door(*g, per=1)),
     ("mix", "labels_left", lambda x, y, *g: (mixed_one_by_one(x, y, *g)[0], y)),
     ("mix", "labels_by_half", lambda *g: mixed_one_by_one(*g, of_labels=lambda i: 0.5)),
     (

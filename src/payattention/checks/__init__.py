@@ -4,6 +4,7 @@ A check tries the answer on several cases of unequal sizes. Of a wrong one it sa
 what was expected, what came, and the likely mistake; asked again, it gives the next hint.
 """
 
+from payattention.checks.adaptive_compute import act, door_flops, pondered
 from payattention.checks.attention import (
     attention_parameters,
     causal_attention,
@@ -45,6 +46,7 @@ __all__ = [
     "Check",
     "Mistake",
     "Verdict",
+    "act",
     "attention_parameters",
     "best_size",
     "calibration_error",
@@ -54,6 +56,7 @@ __all__ = [
     "count_parameters",
     "csr_bytes",
     "cut_share",
+    "door_flops",
     "foretold",
     "gates",
     "gru_step",
@@ -67,6 +70,7 @@ __all__ = [
     "near_in_a_picture",
     "online_softmax",
     "pairs",
+    "pondered",
     "pre_norm_block",
     "recall_from_state",
     "receptive_field",
