@@ -18,6 +18,7 @@ from payattention.experiments import (
     bits_vs_sides,
     boundary_vs_alpha,
     calls_vs_price,
+    depth_vs_character,
     depth_vs_digits,
     effect_vs_attention,
     error_vs_attack,
@@ -58,6 +59,7 @@ from payattention.experiments import (
     recall_vs_pattern,
     right_vs_place,
     score_vs_size,
+    shares_vs_step,
     softmax_vs_width,
     speed_vs_bytes,
     speed_vs_peers,
@@ -391,6 +393,16 @@ TINY = {
         cheap_steps=1,
         seeds=2,
     ),
+    depth_vs_character: replace(
+        depth_vs_character.FULL,
+        kinds=("verse", "exchange"),
+        thresholds=(0.2, 1.0),
+        characters=64,
+        steps=3,
+        batch=1,
+        cheap_steps=1,
+        cheap_characters=20,
+    ),
     depth_vs_digits: replace(
         depth_vs_digits.FULL,
         digits=2,
@@ -458,6 +470,15 @@ TINY = {
         long_steps=22,
         judged=60,
         seeds=2,
+    ),
+    shares_vs_step: replace(
+        shares_vs_step.FULL,
+        bits=3,
+        d_hidden=4,
+        max_steps=4,
+        batch=5,
+        steps=21,
+        cheap_vectors=2,
     ),
     time_vs_exit: replace(
         time_vs_exit.FULL, widths=(8,), batches=(1, 2), characters=6, prompt=2, repeats=2

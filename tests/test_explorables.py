@@ -16,6 +16,8 @@ import pytest
 import torch
 from anywidget import AnyWidget
 from made_up_answers import between
+from made_up_depths import depths
+from made_up_steps import machine
 from mixing_cells import made_up
 from small_gpt import random_gpt
 from torch.distributions import Categorical
@@ -28,9 +30,11 @@ from payattention.explorables import (
     Bill,
     Budget,
     Crowding,
+    Depths,
     Explorable,
     Fading,
     Fleet,
+    HaltingMachine,
     MixingMap,
     Pattern,
     Pruner,
@@ -67,6 +71,8 @@ KINDS = [
     Pattern,
     Between,
     MixingMap,
+    Depths,
+    HaltingMachine,
 ]
 OURS = [kind.name for kind in KINDS]  # drawn here, not by a vendored library
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
@@ -79,8 +85,12 @@ def example(kind, **state):
         return Pruner(model=random_gpt(), characters=20, **state)
     if kind is Between:
         return between(**state)
+    if kind is HaltingMachine:
+        return machine(**state)
     if kind is MixingMap:
         return MixingMap(made_up(), **state)
+    if kind is Depths:
+        return depths(**state)
     return kind(curves=CURVES[kind], **state) if kind in CURVES else kind(**state)
 
 

@@ -15,7 +15,7 @@ from payattention.adaptive_compute.repeated import RepeatedBlock, RepeatedCell
 from payattention.cost import operations
 from payattention.shape import RecurrentShape, TransformerShape
 
-SHAPE = TransformerShape(layers=1, d_model=15, heads=3, kv_heads=3, d_ff=7, vocab=11, biases="none")
+SHAPE = TransformerShape(layers=1, d_model=18, heads=3, kv_heads=3, d_ff=7, vocab=11, biases="none")
 ROWS, TOKENS, STEPS = 5, 7, 6
 KINDS = ["rnn", "gru", "lstm", "sequence", "token", "token, causal", "token, square"]
 
@@ -29,9 +29,9 @@ def thinking(kind, rule, *, seed=0, bias=-1.0, **options):
     else:
         step = RepeatedBlock(SHAPE, halts=kind.split(",")[0])
         x = torch.randn(ROWS, TOKENS, SHAPE.d_model)
-    halting = rule(step.d_state, max_steps=STEPS, bias=bias, **options)
+    halting = rule(step.state_size, max_steps=STEPS, bias=bias, **options)
     spread = 12.0 if x.ndim == 2 else 4.0
-    nn.init.normal_(halting.unit.weight, std=spread / math.sqrt(step.d_state))
+    nn.init.normal_(halting.unit.weight, std=spread / math.sqrt(step.state_size))
     square = torch.rand(TOKENS, TOKENS) < 0.5
     square.fill_diagonal_(True)
     mask = {"causal": {"mask": "causal"}, "square": {"mask": square}}.get(kind[7:], {})
@@ -89,7 +89,7 @@ def test_the_packed_form_computes_what_each_row_needs(kind):
     else:
         once = operations.block(SHAPE, tokens=TOKENS)
     needed = {part: steps * flops for part, flops in once.items()}
-    needed["halting"] = steps * operations.matmul(1, step.d_state, 1)
+    needed["halting"] = steps * operations.matmul(1, step.state_size, 1)
     assert thought.flops == needed
 
 

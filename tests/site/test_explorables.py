@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 from made_up_answers import between
+from made_up_depths import depths
+from made_up_steps import machine
 from mixing_cells import made_up
 from small_gpt import random_gpt
 
@@ -56,6 +58,8 @@ FIGURES = {
     "pattern": Pattern,
     "between": between,
     "mixing_map": lambda: MixingMap(made_up()),
+    "depths": depths,
+    "halting_machine": machine,
 }
 GUESSED = ("fading", "crowding", "softmax")  # that ask before they show
 MARK = {  # what each draws in its idea's colour, once there is something to see
@@ -71,6 +75,8 @@ MARK = {  # what each draws in its idea's colour, once there is something to see
     "pattern": '.explorable-canvas path[stroke="var(--explorable-attention)"]',
     "between": '.explorable-canvas path[stroke="var(--explorable-convolution)"]',
     "mixing_map": '.explorable-canvas path[stroke="var(--explorable-recurrence)"]',
+    "depths": '.explorable-canvas path[stroke="var(--explorable-time)"]',
+    "halting_machine": '.explorable-canvas circle[stroke="var(--explorable-recurrence)"]',
 }
 
 
@@ -589,8 +595,8 @@ def test_named_for_a_screen_reader(opened, name):
         assert drawing.get_attribute("role") == "img" and drawing.get_attribute("aria-label")
     heard = figure.get_by_role("status")
     page.wait_for_timeout(600)  # spoken once the hand has rested
-    # what the map says above its controls is heard in the same breath
-    aside = figure.locator(".explorable-task + .explorable-note")
+    # what the map says above its controls, and how the machine reckons, is heard in the same breath
+    aside = figure.locator(".explorable-task + .explorable-note, .explorable-reckoning")
     said = [finding(figure), *aside.all_inner_texts()]
     assert heard.inner_text() == " ".join(said)
 

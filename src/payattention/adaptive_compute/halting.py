@@ -139,14 +139,14 @@ class Halting(nn.Module):
     """
 
     def __init__(
-        self, d_state: int, *, max_steps: int, epsilon: float = 0.01, bias: float = 1.0
+        self, d_hidden: int, *, max_steps: int, epsilon: float = 0.01, bias: float = 1.0
     ) -> None:
         super().__init__()
         _expect_steps(max_steps)
         if not 0 < epsilon < 1:
             raise ValueError(f"epsilon={epsilon}: expected more than 0 and less than 1")
         self.max_steps, self.epsilon = max_steps, epsilon
-        self.unit = nn.Linear(d_state, 1)
+        self.unit = nn.Linear(d_hidden, 1)
         nn.init.constant_(self.unit.bias, bias)
 
     def amounts(self, state: Float[Tensor, "rows *state"]) -> Float[Tensor, " rows"]:
@@ -173,7 +173,7 @@ class Halting(nn.Module):
         With `until`, each row halts after so many steps, whatever the unit says, and is given all
         of its share there.
         """
-        count, d_state = len(run.state), self.unit.in_features
+        count, d_hidden = len(run.state), self.unit.in_features
         state, rows = run.state, torch.arange(count, device=run.state.device)
         left = run.state.new_ones(count)
         running = torch.ones(count, dtype=torch.bool, device=left.device)
@@ -181,7 +181,7 @@ class Halting(nn.Module):
         remainder, stages = run.state.new_zeros(count), []
         for step in range(1, self.max_steps + 1):
             state = self._stepped(run, state, rows, running)
-            run.spend({"halting": matmul(len(rows), d_state, 1)})
+            run.spend({"halting": matmul(len(rows), d_hidden, 1)})
             wanted = self.shares(self.amounts(state), left)
             last = (left - wanted < self.epsilon) | (step == self.max_steps)
             if until is not None:
@@ -226,14 +226,14 @@ class PonderNet(Halting):
         A row halts at the first step whose amount is above its number in `chances`, drawn evenly
         between 0 and 1; without any, where half of its shares are spent.
         """
-        count, d_state = len(run.state), self.unit.in_features
+        count, d_hidden = len(run.state), self.unit.in_features
         state, rows = run.state, torch.arange(count, device=run.state.device)
         found, left = torch.zeros_like(run.state), run.state.new_ones(count)
         running = torch.ones(count, dtype=torch.bool, device=left.device)
         depth = torch.zeros(count, dtype=torch.long, device=left.device)
         for step in range(1, self.max_steps + 1):
             state = self._stepped(run, state, rows, running)
-            run.spend({"halting": matmul(len(rows), d_state, 1)})
+            run.spend({"halting": matmul(len(rows), d_hidden, 1)})
             amounts = self.amounts(state)
             left = left * (1 - amounts)
             halts = left <= 0.5 if chances is None else chances[rows, step - 1] < amounts

@@ -1,9 +1,9 @@
 """What is repeated: a recurrent cell on one input, or one Transformer block on a sequence.
 
 Each is begun on an input and then takes the rows that still run one step further. Rows are examples
-for a cell, and for a block whole sequences or single tokens. A block knows no positions but those
-that are in its input. A token that has halted stays as it is, and the others go on looking at it:
-its keys and values are computed once more, from what it ended as, and kept.
+for a cell, and for a block whole sequences or single tokens. A block knows no positions but rotary
+ones, and those that are in its input. A token that has halted stays as it is, and the others go on
+looking at it: its keys and values are computed once more, from what it ended as, and kept.
 
 Operations are counted as in `cost.operations`: matrix products only, the full square of attention.
 
@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from payattention.adaptive_compute.halting import Run
 from payattention.adaptive_compute.some import Mask, QueriesOfSome
 from payattention.cost import operations
+from payattention.positions import Rotary
 from payattention.recurrence import CELLS, Recurrent
 from payattention.shape import RecurrentShape, TransformerShape
 from payattention.transformer import Block
@@ -39,18 +40,18 @@ class RepeatedCell(nn.Module):
         )
 
     @property
-    def d_state(self) -> int:
+    def state_size(self) -> int:
         """Numbers in a state."""
         return self.shape.state_size
 
     def begin(
         self,
         x: Float[Tensor, "rows d_input"],
-        state: Float[Tensor, "rows d_state"] | None = None,
+        state: Float[Tensor, "rows state_size"] | None = None,
     ) -> Run:
         """The cell on one input for each row, from a state, or from zeros."""
         if state is None:
-            state = x.new_zeros(len(x), self.d_state)
+            state = x.new_zeros(len(x), self.state_size)
         flagged = F.pad(x, (0, 1), value=1.0), F.pad(x, (0, 1))
         steps = 0
 
@@ -83,10 +84,10 @@ class RepeatedBlock(nn.Module):
         if halts not in ("sequence", "token"):
             raise ValueError(f"halts={halts!r}: expected 'sequence' or 'token'")
         self.shape, self.halts = shape, halts
-        self.block = Block(shape)
+        self.block = Block(shape, rotate=Rotary() if shape.positions == "rotary" else None)
 
     @property
-    def d_state(self) -> int:
+    def state_size(self) -> int:
         """Numbers in the state of a token."""
         return self.shape.d_model
 

@@ -87,6 +87,7 @@ class Adder(nn.Module):
             d_ff=4 * d,
             vocab=task.vocab,
             biases="none",
+            positions="none",
         )
         self.upper, self.lower = nn.Embedding(task.vocab, d), nn.Embedding(task.vocab, d)
         self.places = nn.Parameter(0.3 * torch.randn(columns, d))

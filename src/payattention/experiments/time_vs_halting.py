@@ -75,11 +75,18 @@ def forms(config: Config, point: Record) -> dict[str, Callable[[], Tensor]]:
         heads = max(1, d // 32)
         step = RepeatedBlock(
             TransformerShape(
-                layers=1, d_model=d, heads=heads, kv_heads=heads, d_ff=4 * d, vocab=1, biases="none"
+                layers=1,
+                d_model=d,
+                heads=heads,
+                kv_heads=heads,
+                d_ff=4 * d,
+                vocab=1,
+                biases="none",
+                positions="none",
             )
         )
         x = torch.randn(config.rows, tokens, d)
-    halting = ACT(step.d_state, max_steps=config.max_steps)
+    halting = ACT(step.state_size, max_steps=config.max_steps)
     order = given.argsort(descending=True, stable=True)
 
     def all_of_them() -> Tensor:

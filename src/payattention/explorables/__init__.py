@@ -12,9 +12,11 @@ from payattention.explorables.between import Between
 from payattention.explorables.bill import Bill
 from payattention.explorables.budget import Budget
 from payattention.explorables.crowding import Crowding
+from payattention.explorables.depths import Depths
 from payattention.explorables.explorable import Explorable
 from payattention.explorables.fading import Fading
 from payattention.explorables.fleet import Fleet
+from payattention.explorables.halting_machine import HaltingMachine
 from payattention.explorables.mixing_map import MixingMap
 from payattention.explorables.pattern import Pattern
 from payattention.explorables.pruner import Pruner
@@ -27,9 +29,11 @@ __all__ = [
     "Bill",
     "Budget",
     "Crowding",
+    "Depths",
     "Explorable",
     "Fading",
     "Fleet",
+    "HaltingMachine",
     "HeadView",
     "MixingMap",
     "ModelView",

@@ -2,6 +2,7 @@
 
 import html
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ SQUARE_HEIGHT, GAP = 62, 4  # of squares with numbers
 NARROW, ROW_OF_BARS = 360, 20
 LETTER_CELL, LETTER_ROW = 20, 28  # width and height of a letter of an inked text
 PHOTOGRAPH, PANEL, GREYS = 98, 120, 31  # sides of an image and a panel, steps of ink
+SIGN_CELL, SIGN_ROW, SIGN_BAR = 9, 26, 6  # a sign of a tinted text, and the bar on which it stands
 
 
 @dataclass(frozen=True)
@@ -200,6 +202,79 @@ def bars_and_letters(
         parts.append(_text(letter, middle, y + LETTER_ROW / 2 + 3, idea="ink", anchor="middle"))
     rows = math.ceil(len(letters) / in_a_row)
     return _svg(parts, NARROW, top + 10 + LETTER_ROW * rows, alt)
+
+
+def tinted_text(
+    text: str,
+    values: Sequence[int],
+    *,
+    levels: int,
+    idea: str,
+    names: Sequence[str],
+    title: str,
+    marked: int,
+    alt: str,
+) -> str:
+    """An SVG of a text, each sign on a ground and a bar that grow with its value, 1 to `levels`.
+
+    A line ends after a "¶", or before the word that would not fit. `names` are those of the values,
+    for the legend; the sign `marked` is framed.
+    """
+    rows = _lines_of(text, WIDTH // SIGN_CELL)
+    parts, grounds, bars, start, top = [_text(title, 0, 13)], {}, [], 0, 24
+    for row in rows:
+        for j, value in enumerate(values[start : start + len(row)]):
+            x, bar = SIGN_CELL * j, SIGN_BAR * value / levels
+            grounds.setdefault(value, []).append(f"M{x},{top}h{SIGN_CELL}v{SIGN_ROW - 3}h-9z")
+            foot = top + SIGN_ROW - 3
+            bars.append(f"M{x},{foot}h{SIGN_CELL - 1}v-{bar:g}h-{SIGN_CELL - 1}z")
+            if start + j == marked:
+                frame = f'fill="none" stroke="{colour("ink")}" stroke-width="2"'
+                size = f'width="{SIGN_CELL}" height="{SIGN_ROW - 3}"'
+                parts.append(f'<rect x="{x}" y="{top}" {size} {frame}/>')
+        places = " ".join(f"{SIGN_CELL * (j + 0.5):g}" for j in range(len(row)))
+        parts.append(
+            f'<text x="{places}" y="{top + 13}" fill="{colour("ink")}" text-anchor="middle" '
+            f'font-family="ui-monospace, monospace">{html.escape(row)}</text>'
+        )
+        start, top = start + len(row), top + SIGN_ROW
+    tints = [
+        f'<path d="{"".join(grounds[value])}" fill="{colour(idea)}" '
+        f'fill-opacity="{_tint(value, levels):.2f}"/>'
+        for value in sorted(grounds)
+    ]
+    x, top = 0.0, top + 16
+    for value, name in enumerate(names, start=1):
+        room = 16 + LETTER * len(name) + 14
+        if x and x + room > WIDTH + 14:
+            x, top = 0.0, top + 22
+        tints.append(
+            f'<rect x="{x:.1f}" y="{top - 13}" width="11" height="17" fill="{colour(idea)}" '
+            f'fill-opacity="{_tint(value, levels):.2f}"/>'
+        )
+        bar = SIGN_BAR * value / levels
+        bars.append(f"M{x:.1f},{top + 4}h11v-{bar:g}h-11z")
+        parts.append(_text(name, x + 16, top))
+        x += room
+    tints.append(f'<path d="{"".join(bars)}" fill="{colour(idea)}"/>')
+    return _svg([*tints, *parts], WIDTH, top + 8, alt)
+
+
+def _tint(value: int, levels: int) -> float:
+    """How much of its colour a ground has: half at most, so that a sign on it stays readable."""
+    return 0.06 + 0.42 * (value - 1) / max(levels - 1, 1)
+
+
+def _lines_of(text: str, longest: int) -> list[str]:
+    """The text in lines, which together are the text."""
+    lines = []
+    for line in re.findall("[^¶]*¶+|[^¶]+$", text):
+        while len(line) > longest:
+            cut = line.rfind(" ", 0, longest) + 1 or longest
+            lines.append(line[:cut])
+            line = line[cut:]
+        lines.append(line)
+    return lines
 
 
 @dataclass(frozen=True)
