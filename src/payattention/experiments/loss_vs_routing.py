@@ -169,7 +169,7 @@ def whole(results: Results) -> Results:
 
 
 def findings(results: Results) -> dict[str, str]:
-    """What the text says: bits and operations of each, and differences from the plain model."""
+    """What the text says: bits and operations, next to the plain model, and to one of no choice."""
     rows = whole(results)
     plain = rows.where(capacity=1.0)
     found = {"seeds": str(len(plain)), "plain_bits": f"{plain.column('bits').mean():.3f}"}
@@ -188,6 +188,9 @@ def findings(results: Results) -> dict[str, str]:
         found[f"{key}_steps"] = f"{int(of.column('steps')[0]):,}"
         if capacity < 1:
             pairs[key] = of.column("bits"), plain.column("bits")
+        if 0 < capacity < 1:
+            none = rows.where(capacity=0.0, equal=equal)
+            pairs[f"{key}_over_none"] = of.column("bits"), none.column("bits")
     for key, effect in judge(pairs).items():
         found[f"{key}_said"] = effect.said("bits", digits=3)
     return found
