@@ -47,7 +47,7 @@ class Config:
     steps: int = 1200
     cheap_steps: int = 20
     tests: int = 256
-    seeds: int = 3
+    seeds: int = 6
 
 
 FULL = Config()
