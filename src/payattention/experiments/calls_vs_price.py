@@ -166,7 +166,7 @@ def whole(results: Results) -> Results:
 def findings(results: Results) -> dict[str, str]:
     """What the text says: right sums, calls and operations of each, short and long sums."""
     rows = whole(results)
-    found = {"seeds": str(len(set(rows.columns["seed"])))}
+    found = {"seeds": str(len(set(rows.columns["seed"]))), "steps": f"{rows.columns['steps'][0]:,}"}
     for depth, price in dict.fromkeys(
         zip(rows.columns["depth"], rows.columns["price"], strict=True)
     ):

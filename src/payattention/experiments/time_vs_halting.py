@@ -168,6 +168,7 @@ def kept(results: Results) -> list[Record]:
             rows = of.where(form=form)
             saved = 1 - rows.column("seconds") / plain
             share = interval((saved / rows.column("counted")[0]).tolist())
+            times = rows.column("seconds") / plain
             found.append(
                 {
                     "kind": kind,
@@ -177,6 +178,7 @@ def kept(results: Results) -> list[Record]:
                     "kept": share.value,
                     "low": share.low,
                     "high": share.high,
+                    "times": times.mean().item(),
                 }
             )
     return found
@@ -191,6 +193,7 @@ def findings(results: Results) -> dict[str, str]:
     for row in kept(results):
         name = f"{row['kind']}_{row['d_model']}_{row['tokens']}_{row['form']}"
         found[name] = wording.percent_with_bounds(row["kept"], row["low"], row["high"])
+        found[f"{name}_times"] = f"{row['times']:.1f}"
     return found
 
 
