@@ -218,6 +218,22 @@ def test_addition(digits, long, held_out, seed):
     assert torch.equal(again, problem) and torch.equal(sums, answer)
 
 
+def test_reach_is_how_far_one_has_to_look():
+    """By trying: the nearest columns that fix a digit, whatever stands to the right of them."""
+    task = Addition(digits=3)
+    pairs = torch.tensor([[a, b] for a in range(0, 1000, 13) for b in range(4, 1000, 29)])
+    reach = task.reach(task.written(*pairs.T)[0])
+    for column in range(task.places):  # from the right
+        power = 10**column
+        digit = pairs.sum(dim=1) // power % 10
+        for near in range(column + 1):
+            unknown = 10 ** (column - near)
+            low = (pairs // unknown * unknown).sum(dim=1)  # the least and the most that it can be
+            fixed = low // power % 10 == (low + 2 * (unknown - 1)) // power % 10
+            assert torch.equal(fixed, reach[:, task.places - 1 - column] <= near)
+            assert torch.equal(digit[fixed], (low // power % 10)[fixed])
+
+
 def test_every_sum_of_two_digits_is_drawn_for_training_or_for_tests():
     task, seen = Addition(digits=2), set()
     for held_out in (False, True):

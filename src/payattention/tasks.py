@@ -299,6 +299,25 @@ class Addition:
         answer = self._blanked(first + second, self.places)
         return torch.cat([one, plus, two, equals], dim=1), answer
 
+    def reach(self, problems: Int[Tensor, "batch read"]) -> Int[Tensor, "batch places"]:
+        """How many columns to its right one has to look at to know each digit of the answer.
+
+        Whether something is carried into a column is settled by the column to its right, unless the
+        two digits there sum to 9: then by the next one, and so on. On the right nothing is carried.
+
+        >>> task = Addition(digits=3)
+        >>> problems, _ = task.written(torch.tensor([123, 999]), torch.tensor([123, 1]))
+        >>> task.reach(problems).tolist()
+        [[1, 1, 1, 0], [3, 2, 1, 0]]
+        """
+        upper, lower = problems[:, : self.digits], problems[:, self.digits + 1 : -1]
+        nine = torch.where(upper < 10, upper, 0) + torch.where(lower < 10, lower, 0) == 9
+        reach = torch.zeros(len(problems), self.places, dtype=torch.long, device=problems.device)
+        for place in range(self.places - 2, -1, -1):
+            passes = nine[:, place] & (reach[:, place + 1] > 0)
+            reach[:, place] = 1 + torch.where(passes, reach[:, place + 1], 0)
+        return reach
+
     def numbers(
         self, problem: Int[Tensor, "batch read"]
     ) -> tuple[Int[Tensor, " batch"], Int[Tensor, " batch"]]:

@@ -7,8 +7,10 @@ a penalty on every step. In one kind a column `sees` all others, in the other on
 neighbour and itself, so that what is carried has to travel step by step, as it does on paper.
 
 Trained is on sums whose first number is no multiple of seven, judged on those where it is. `exact`
-is the share of sums that are right in all columns, `depth` the mean over columns. `operations` are
-those of a sum: the block, the halting unit and the output.
+is the share of sums that are right in all columns, `depth` the mean over columns, `filled` that
+over columns in which there are digits. `operations` are those of a sum: the block, the halting unit
+and the output. The longest sums are also told apart by their `reach`, how many columns to its right
+one of their columns has to look at to know its digit.
 
 Sources: Graves 2016 (arXiv:1603.08983); Dehghani et al. 2018 (arXiv:1807.03819).
 """
@@ -28,8 +30,8 @@ from payattention.records import Record, Results
 from payattention.shape import TransformerShape
 from payattention.tasks import Addition
 
-TOLERANCE = {"exact": 0.1, "depth": 1.0, "operations": None}
-ELSEWHERE = {"exact": 1.0, "depth": 6.0, "operations": None}
+TOLERANCE = {"exact": 0.1, "depth": 1.0, "filled": 1.0, "sums": 0, "operations": None}
+ELSEWHERE = {"exact": 1.0, "depth": 6.0, "filled": 6.0, "sums": 0, "operations": None}
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Config:
     batch: int = 64
     steps: int = 1500
     cheap_steps: int = 20
-    judged: int = 500
+    judged: int = 2000
     seeds: int = 3
 
 
@@ -168,17 +170,33 @@ def measure(config: Config, point: Record) -> list[Record]:
         chance = torch.Generator().manual_seed(digits)
         problems, answers, _ = model.task.draw(config.judged, chance, digits=digits, held_out=True)
         logits, thought = model(problems)
-        right = (logits.argmax(dim=-1) == answers).all(dim=1)
-        depth = float(model.fixed) if thought is None else thought.depth.double().mean().item()
-        spent = sum(model.flops(thought, batch=len(problems)).values())
+        right = (logits.argmax(dim=-1) == answers).all(dim=1).double()
+        depth = torch.full(answers.shape, float(model.fixed or 0))
+        if thought is not None:
+            depth = thought.depth.view(answers.shape)
+        filled = depth[:, -digits:].double().mean(dim=1)
         found.append(
             {
                 "digits": digits,
-                "exact": right.double().mean().item(),
-                "depth": depth,
-                "operations": spent / len(problems),
+                "exact": right.mean().item(),
+                "depth": depth.double().mean().item(),
+                "filled": filled.mean().item(),
+                "operations": sum(model.flops(thought, batch=len(problems)).values())
+                / len(problems),
             }
         )
+    reach = model.task.reach(problems).amax(dim=1)
+    found += [
+        {
+            "digits": digits,
+            "reach": far,
+            "sums": int(rows.sum()),
+            "exact": right[rows].mean().item(),
+            "filled": filled[rows].mean().item(),
+        }
+        for far in range(1, digits + 1)
+        if (rows := reach == far).any()
+    ]
     return found
 
 
@@ -188,8 +206,14 @@ def run(config: Config) -> list[Record]:
 
 
 def ends(results: Results) -> Results:
-    """The records without the short training."""
-    return results.where(steps=int(max(results.column("steps"))))
+    """The records by number of digits, without the short training."""
+    return results.where(steps=int(max(results.column("steps"))), reach=None)
+
+
+def by_reach(results: Results) -> Results:
+    """The records of the longest sums, by reach, without the short training."""
+    rows = results.where(steps=int(max(results.column("steps")))).records()
+    return Results.from_records(results.question, [row for row in rows if row["reach"] is not None])
 
 
 def findings(results: Results) -> dict[str, str]:
@@ -210,6 +234,12 @@ def findings(results: Results) -> dict[str, str]:
             some = of.where(digits=digits)
             found[f"{name}_{digits}_exact"] = wording.percent(some.column("exact").mean())
             found[f"{name}_{digits}_depth"] = f"{some.column('depth').mean():.1f}"
+            found[f"{name}_{digits}_filled"] = f"{some.column('filled').mean():.1f}"
+        reached = by_reach(results).where(sees=sees, fixed=fixed, tau=tau)
+        for far in sorted(set(reached.columns["reach"])):
+            some = reached.where(reach=far)
+            found[f"{name}_reach_{far}_exact"] = wording.percent(some.column("exact").mean())
+            found[f"{name}_reach_{far}_filled"] = f"{some.column('filled').mean():.1f}"
     return found
 
 
