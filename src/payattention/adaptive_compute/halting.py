@@ -3,8 +3,8 @@
 After every step a unit reads the state and says how much of the answer should be taken from here.
 In ACT these amounts are added up, and a row halts when they reach 1; its answer is their mixture.
 In PonderNet each is the chance to halt now, if the row has not halted before; one step is drawn,
-and training takes the mean over all of them. Both end where less than `epsilon` is left, and give
-what is left to the last step, so that shares sum to 1.
+and training takes the mean over all of them. Both end where `epsilon` or less is left, and give
+what is left to the last step, so that shares sum to 1, but for rounding.
 
 Rows that have halted are not computed any more: what still runs is packed together. With
 `compact=False` everything is computed, and what has halted is weighed 0; the numbers are the same.
@@ -13,7 +13,6 @@ Sources: Graves 2016 (arXiv:1603.08983), equations 5 to 13; Banino et al. 2021, 
 (arXiv:2107.05407), section 2.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -33,12 +32,20 @@ class Run:
     """What is repeated, begun on some input: the state of each row, and what takes it further.
 
     `advance` is given the states of the rows that still run, and which rows they are; it returns
-    their next states, and adds what it executed to `flops`.
+    their next states, and adds what it executed to `flops`. It knows which step comes next, so that
+    a run is used once.
     """
 
     state: Float[Tensor, "rows *state"]
     advance: Callable[[Tensor, Tensor], Tensor]
     flops: Flops = field(default_factory=dict)
+    used: bool = False
+
+    def use(self) -> None:
+        """Return nothing; refuse to be used twice."""
+        if self.used:
+            raise ValueError("run: got one that has been used; expected a new one, from `begin`")
+        self.used = True
 
     def spend(self, flops: Flops) -> None:
         """Return nothing; add to what was executed, part by part."""
@@ -95,10 +102,12 @@ class Thought:
         """PonderNet's cost: mean KL divergence, in nats, of the shares from a prior.
 
         Raises:
-            ValueError: for a prior that has negative numbers, does not sum to 1, or is shorter
-                than the steps taken.
+            ValueError: for a prior that is no list of numbers from 0 up, does not sum to 1, or is
+                shorter than the steps taken. (A chance of 0 counts as one of 1e-12.)
         """
-        if prior.ndim != 1 or (prior < 0).any() or abs(prior.sum().item() - 1) > 1e-5:
+        if prior.ndim != 1:
+            raise ValueError(f"prior: got shape {tuple(prior.shape)}; expected one number a step")
+        if not (prior >= 0).all() or not abs(prior.sum().item() - 1) <= 1e-5:
             raise ValueError(
                 f"prior: got a sum of {prior.sum().item():.6g}; expected numbers from 0 up that "
                 "sum to 1"
@@ -107,7 +116,7 @@ class Thought:
             raise ValueError(
                 f"prior: got {len(prior)} steps; expected {len(self.stages)}, as were taken"
             )
-        shares = self.halt
+        shares, prior = self.halt, prior.to(self.remainder)
         ratio = (shares.clamp_min(1e-12) / prior[: shares.shape[1]].clamp_min(1e-12)).log()
         return (shares * ratio).sum(dim=1).mean()
 
@@ -123,7 +132,7 @@ def geometric(rate: float, steps: int) -> Float[Tensor, " steps"]:
     """
     if not 0 < rate < 1:
         raise ValueError(f"rate={rate}: expected more than 0 and less than 1")
-    _expect_steps(steps)
+    _expect_steps(steps, "steps")
     chances = rate * (1 - rate) ** torch.arange(steps)
     return chances / chances.sum()
 
@@ -170,10 +179,19 @@ class Halting(nn.Module):
     ) -> Thought:
         """The run's steps, until every row has halted or taken `max_steps`.
 
-        With `until`, each row halts after so many steps, whatever the unit says, and is given all
-        of its share there.
+        With `until`, each row halts after so many steps, or after `max_steps` if that is fewer,
+        whatever the unit says, and is given all of its share there.
+
+        Raises:
+            ValueError: for a run that has been used, and an `until` that is not a number of at
+                least 1 for each row.
         """
+        run.use()
         count, d_hidden = len(run.state), self.unit.in_features
+        if until is not None and (until.shape != (count,) or (until < 1).any()):
+            raise ValueError(
+                f"until: got shape {tuple(until.shape)}; expected {count} numbers of at least 1"
+            )
         state, rows = run.state, torch.arange(count, device=run.state.device)
         left = run.state.new_ones(count)
         running = torch.ones(count, dtype=torch.bool, device=left.device)
@@ -183,9 +201,10 @@ class Halting(nn.Module):
             state = self._stepped(run, state, rows, running)
             run.spend({"halting": matmul(len(rows), d_hidden, 1)})
             wanted = self.shares(self.amounts(state), left)
-            last = (left - wanted < self.epsilon) | (step == self.max_steps)
+            last = left - wanted <= self.epsilon
             if until is not None:
                 wanted, last = torch.zeros_like(left), until[rows] <= step
+            last = last | (step == self.max_steps)
             share = torch.where(last, left, wanted) * running
             stages.append(Stage(rows, state, share))
             ends, depth = running & last, depth.index_add(0, rows, running.long())
@@ -224,8 +243,13 @@ class PonderNet(Halting):
         """State of each row where it halts, at which step that is, and what was spent.
 
         A row halts at the first step whose amount is above its number in `chances`, drawn evenly
-        between 0 and 1; without any, where half of its shares are spent.
+        between 0 and 1, or where no more than `epsilon` of its shares is left; without any chances,
+        where half of its shares are spent.
+
+        Raises:
+            ValueError: for a run that has been used.
         """
+        run.use()
         count, d_hidden = len(run.state), self.unit.in_features
         state, rows = run.state, torch.arange(count, device=run.state.device)
         found, left = torch.zeros_like(run.state), run.state.new_ones(count)
@@ -237,7 +261,7 @@ class PonderNet(Halting):
             amounts = self.amounts(state)
             left = left * (1 - amounts)
             halts = left <= 0.5 if chances is None else chances[rows, step - 1] < amounts
-            ends = running & (halts | (step == self.max_steps))
+            ends = running & (halts | (left <= self.epsilon) | (step == self.max_steps))
             found = found.index_add(0, rows, state * _along(ends, state))
             depth = depth.index_add(0, rows, running.long())
             running = running & ~ends
@@ -254,7 +278,6 @@ def _along(weights: Tensor, state: Tensor) -> Tensor:
     return weights.view(-1, *[1] * (state.ndim - 1))
 
 
-def _expect_steps(steps: int) -> None:
-    whole = isinstance(steps, int) and not isinstance(steps, bool)
-    if not (whole and steps >= 1 and steps < math.inf):
-        raise ValueError(f"max_steps={steps!r}: expected a whole number of at least 1")
+def _expect_steps(steps: int, name: str = "max_steps") -> None:
+    if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
+        raise ValueError(f"{name}={steps!r}: expected a whole number of at least 1")

@@ -4,12 +4,13 @@ A recurrent cell is given a vector of ones, minus ones and zeros all at once, an
 steps before it says whether the number of ones is odd. How many is its own affair, by ACT, which
 pays a penalty τ for every step, or by PonderNet, which is held to a prior: a geometric
 distribution, at whose rate it would halt at every step. Both are trained at several penalties, for
-as many steps of training, and judged on new vectors, of each number of ones and minus ones by
-itself. PonderNet halts where half of its shares are spent. Beside them stands the cell that takes
+as many steps of training, and judged on each number of ones and minus ones by itself. There are 510
+vectors of 8 places, and training sees them all: what is learned is a table, and how long it takes
+to read it. PonderNet halts where half of its shares are spent. Beside them stands the cell that takes
 as many steps for all (`fixed`; its penalty is their number).
 
 Longer vectors are tried at one penalty; some trainings see vectors of which at most half of the
-places are not zero, and are judged on all: that is the extrapolation.
+places are not zero, and are judged on all: those with more are `new`.
 
 `operations` are those of a vector, of the cell and the halting unit, of the packed form.
 
