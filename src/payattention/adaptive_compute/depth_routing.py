@@ -6,8 +6,9 @@ the block adds to them is multiplied by their weights, so that the router learns
 costs the same for every text, and that cost is known beforehand.
 
 The largest of a whole text are known when it is over. A model that writes has to decide token by
-token: a predictor, which learns from the same vectors and changes nothing in them, says whether a
-token would have been among the largest.
+token: a predictor, which learns from the same vectors and sends no gradient into them, says whether
+a token would have been among the largest. (Where the length of all gradients together is clipped,
+weigh its loss so little that it does not decide about that; Adam learns as fast from a small one.)
 
 Source: Raposo et al. 2024, Mixture-of-Depths (arXiv:2404.02258), section 3.
 """
@@ -44,14 +45,11 @@ class Routed(nn.Module):
     """A block that takes some of the tokens; `causal` says by whom: the router, or the predictor.
 
     `taken` are the tokens that the last forward pass took, `largest` those that the router would
-    take, `lesson` is what the predictor has to
-    learn from it, and `flops` what it executed.
+    take, `lesson` is what the predictor has to learn from it, and `flops` what it executed.
     """
 
     def __init__(self, block: Block, shape: TransformerShape, *, capacity: float) -> None:
         super().__init__()
-        if not 0 < capacity <= 1:
-            raise ValueError(f"capacity={capacity}: expected more than 0 and at most 1")
         self.block, self.shape, self.capacity = block, shape, capacity
         self.router = nn.Linear(shape.d_model, 1, bias=False)
         self.predictor = nn.Linear(shape.d_model, 1)
@@ -77,11 +75,14 @@ class Routed(nn.Module):
         """The stream after the block; what it does not take is as it was.
 
         Raises:
-            ValueError: for another mask than the causal one, and for ALiBi, whose distances are
-                those of all tokens.
+            ValueError: for another mask than the causal one; for ALiBi, whose distances are those
+                of all tokens; and for keys and values to be kept while the router decides, which
+                has to see the whole text.
         """
         if not isinstance(mask, str) or mask != "causal" or bias is not None:
             raise ValueError(f"mask={mask!r}: expected 'causal', and no bias")
+        if kept is not None and not self.causal:
+            raise ValueError("kept: got room while the router decides; call by('predictor') first")
         batch, tokens, d_model = x.shape
         weights = self.router(x)[..., 0]
         guess = self.predictor(x.detach())[..., 0]
@@ -93,7 +94,7 @@ class Routed(nn.Module):
         # of a text that is read piece by piece, these are the largest of the piece
         self.largest = self._largest(weights)
         self.lesson = F.binary_cross_entropy_with_logits(guess, self.largest.to(guess.dtype))
-        self.taken = guess > 0 if self.causal or kept is not None else self.largest
+        self.taken = guess > 0 if self.causal else self.largest
         if kept is not None:
             return self._after_kept(x, weights, kept)
         if not self.compact:
@@ -112,7 +113,7 @@ class Routed(nn.Module):
 
     def _largest(self, weights: Float[Tensor, "batch tokens"]) -> Bool[Tensor, "batch tokens"]:
         """The tokens of each text that have the largest weights, as many as there is room for."""
-        room = math.ceil(self.capacity * weights.shape[1])
+        room = taken_of(weights.shape[1], self.capacity)
         places = weights.topk(room, dim=1).indices
         return torch.zeros_like(weights, dtype=torch.bool).scatter(1, places, True)
 
@@ -161,8 +162,10 @@ class Routed(nn.Module):
     def _everywhere(self, x: Tensor, weights: Tensor) -> Tensor:
         """The same, the plain way: all tokens go through, and what was not taken is left out."""
         tokens = x.shape[1]
-        seen = self.taken[:, None, None, :] & torch.ones(tokens, tokens, dtype=torch.bool).tril()
-        seen = seen | torch.eye(tokens, dtype=torch.bool)  # a row has to look at something
+        square = torch.ones(tokens, tokens, dtype=torch.bool, device=x.device)
+        itself = torch.eye(tokens, dtype=torch.bool, device=x.device)
+        seen = self.taken[:, None, None, :] & square.tril()
+        seen = seen | itself  # a row has to look at something
         out = self.block(x, mask=seen)
         for part, flops in operations.block(self.shape, tokens=tokens).items():
             self.flops[part] = self.flops.get(part, 0) + len(x) * flops
@@ -181,10 +184,7 @@ class DepthRouted(Decoder):
 
     def __init__(self, shape: TransformerShape, *, capacity: float, every: int = 2) -> None:
         super().__init__(shape)
-        if not 1 <= every <= shape.layers:
-            raise ValueError(f"every={every}: expected 1 to {shape.layers}, the number of layers")
-        if shape.shared or shape.positions == "alibi":
-            raise ValueError("shape: expected blocks of their own, and positions other than alibi")
+        _expect(shape, capacity=capacity, every=every)
         self.capacity, self.every = capacity, every
         for layer in range(every - 1, shape.layers, every):
             self.blocks[layer] = Routed(self.blocks[layer], shape, capacity=capacity)
@@ -230,8 +230,27 @@ class DepthRouted(Decoder):
         for block in self.routed:
             left.depth = left.depth + block.taken
             left.spend(block.flops)
+        left.spend(operations.embedding_map(self.shape, tokens=batch * tokens))
         left.spend({"logits": matmul(batch * tokens, self.shape.d_model, self.shape.vocab)})
         return left
+
+
+def taken_of(tokens: int, capacity: float) -> int:
+    """How many of so many tokens a block takes: the capacity's share, rounded up.
+
+    >>> taken_of(100, 0.07), taken_of(10, 0.25)
+    (7, 3)
+    """
+    return math.ceil(round(capacity * tokens, 6))
+
+
+def _expect(shape: TransformerShape, *, capacity: float, every: int) -> None:
+    if not 0 < capacity <= 1:
+        raise ValueError(f"capacity={capacity}: expected more than 0 and at most 1")
+    if not 1 <= every <= shape.layers:
+        raise ValueError(f"every={every}: expected 1 to {shape.layers}, the number of layers")
+    if shape.shared or shape.positions == "alibi":
+        raise ValueError("shape: expected blocks of their own, and positions other than alibi")
 
 
 def bill(shape: TransformerShape, *, tokens: int, capacity: float, every: int = 2) -> Flops:
@@ -242,11 +261,15 @@ def bill(shape: TransformerShape, *, tokens: int, capacity: float, every: int = 
     >>> eighth = bill(GPT2_SMALL, tokens=1024, capacity=0.125)
     >>> round(sum(eighth.values()) / sum(all_of_it.values()), 2)
     0.66
+
+    Raises:
+        ValueError: as `DepthRouted` does.
     """
+    _expect(shape, capacity=capacity, every=every)
     routed = shape.layers // every
     whole = operations.block(shape, tokens=tokens)
-    some = operations.block(shape, tokens=math.ceil(capacity * tokens))
-    return {
+    some = operations.block(shape, tokens=taken_of(tokens, capacity))
+    return operations.embedding_map(shape, tokens=tokens) | {
         **{part: (shape.layers - routed) * whole[part] + routed * some[part] for part in whole},
         "logits": matmul(tokens, shape.d_model, shape.vocab),
         "routers": routed * matmul(tokens, shape.d_model, 1),

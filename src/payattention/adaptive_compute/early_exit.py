@@ -9,7 +9,7 @@ In a text, those that come later still look at a token that has left, on every l
 `fill="copy"` its state is taken for that of all layers behind, and its keys and values there are
 made of it: two maps a layer, which is not nothing. With `fill="compute"` the layers are made good
 when somebody goes deeper, for all tokens that wait there in one pass; then the numbers are those of
-the whole model, and what is saved is time, not operations.
+the whole model, and what is saved is time more than operations.
 
 Doors may be the model's own last map, for models that were trained with all doors at once, or maps
 of their own on a model that stays as it is.
@@ -20,7 +20,6 @@ Sources: Teerapittayanon et al. 2016, BranchyNet (arXiv:1709.01686); Schuster et
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -38,11 +37,16 @@ CONFIDENCES = ("softmax", "state", "learned")
 
 @dataclass
 class Left:
-    """What came out, by how many layers each row went through, and what that took."""
+    """What came out, by how many layers each row went through, and what that took.
+
+    `unpaid` are operations for copied keys and values at which nobody looked; who writes token by
+    token pays them too, not knowing that.
+    """
 
     logits: Float[Tensor, "*rows classes"]
     depth: Int[Tensor, "*rows"]
     flops: Flops = field(default_factory=dict)
+    unpaid: int = 0
 
     def spend(self, flops: Flops, times: int = 1) -> None:
         """Return nothing; add to what was executed, part by part."""
@@ -57,8 +61,9 @@ class EarlyExit(nn.Module):
     else it has the model's last ones.
 
     Raises:
-        ValueError: for a layer that does not exist, or is the last one, which needs no door; and
-            for another measure of confidence.
+        TypeError: for a model of another kind.
+        ValueError: for a layer that does not exist, or is the last one, which needs no door; for
+            another measure of confidence; and for ALiBi, whose distances are those of all tokens.
     """
 
     def __init__(
@@ -70,10 +75,15 @@ class EarlyExit(nn.Module):
         own: bool = True,
     ) -> None:
         super().__init__()
+        if not isinstance(model, Decoder | Classifier):
+            raise TypeError(f"model: got {type(model).__name__}; expected a Decoder or Classifier")
         shape = model.shape
         for layer in behind:
-            if not 1 <= layer < shape.layers:
-                raise ValueError(f"behind: got layer {layer}; expected 1 to {shape.layers - 1}")
+            if not isinstance(layer, int) or not 1 <= layer < shape.layers:
+                those = f"1 to {shape.layers - 1}" if shape.layers > 1 else "none, of one layer"
+                raise ValueError(f"behind: got layer {layer!r}; expected {those}")
+        if shape.positions == "alibi":
+            raise ValueError("model: got positions of alibi; expected others")
         if confidence not in CONFIDENCES:
             raise ValueError(f"confidence={confidence!r}: expected one of {CONFIDENCES}")
         self.model, self.shape, self.confidence = model, shape, confidence
@@ -112,18 +122,18 @@ class EarlyExit(nn.Module):
             return F.cosine_similarity(before, x, dim=-1).clamp(0, 1)
         return torch.sigmoid(self.units[str(layer)](x)[:, 0])
 
-    def everywhere(self, x: Tensor, **options: Any) -> list[Float[Tensor, "*rows classes"]]:
+    def everywhere(self, x: Tensor) -> list[Float[Tensor, "*rows classes"]]:
         """Logits of every door in order, and of the end: what is trained.
 
         Of a text all tokens, of an image one row.
         """
-        streams = list(self.model.stream(x, **options))
+        streams = list(self.model.stream(x))
         if isinstance(self.model, Classifier):
             streams = [stream[:, 0] for stream in streams]
         doors = [self.logits(streams[layer], layer) for layer in self.behind]
         return [*doors, self.logits(streams[-1])]
 
-    def _door_flops(self, rows: int, layer: int) -> Flops:
+    def _door_flops(self, rows: int) -> Flops:
         """Operations of the door behind a layer, for rows that ask whether they may leave."""
         d_model = self.shape.d_model
         if self.confidence == "softmax":
@@ -131,14 +141,29 @@ class EarlyExit(nn.Module):
         return {"doors": matmul(rows, d_model, 1) if self.confidence == "learned" else 0}
 
     def leaving(
-        self, left: Left, before: Tensor, x: Tensor, layer: int, threshold: float
-    ) -> tuple[Tensor, Tensor | None]:
-        """Which rows leave, and what the door says of all rows, if it has been asked already."""
-        logits = self.logits(x, layer) if self.confidence == "softmax" else None
-        left.spend(self._door_flops(len(x), layer))
-        return self.sure(before, x, logits, layer) >= threshold, logits
+        self,
+        left: Left,
+        before: Float[Tensor, "rows d_model"],
+        x: Float[Tensor, "rows d_model"],
+        layer: int,
+        threshold: float,
+    ) -> tuple[Bool[Tensor, " rows"], Float[Tensor, "rows classes"] | None]:
+        """Which rows leave, and what the door says of all rows, if it has been asked already.
 
-    def said(self, left: Left, x: Tensor, layer: int, logits: Tensor | None) -> Tensor:
+        At a threshold of 1 nobody leaves, however sure.
+        """
+        logits = self.logits(x, layer) if self.confidence == "softmax" else None
+        left.spend(self._door_flops(len(x)))
+        sure = self.sure(before, x, logits, layer)
+        return (sure >= threshold) & (threshold < 1), logits
+
+    def said(
+        self,
+        left: Left,
+        x: Float[Tensor, "rows d_model"],
+        layer: int,
+        logits: Float[Tensor, "rows classes"] | None,
+    ) -> Float[Tensor, "rows classes"]:
         """The logits of rows that leave, which are made now if they have not been."""
         if logits is not None:
             return logits
@@ -156,9 +181,12 @@ class EarlyExit(nn.Module):
         With `compact=False` all layers are computed for all.
 
         Raises:
+            TypeError: for a model that does not classify.
             ValueError: for a threshold outside 0 to 1.
         """
         expect_threshold(threshold)
+        if not isinstance(self.model, Classifier):
+            raise TypeError("model: got one that writes; expected a Classifier, or call `read`")
         tokens, shape = x.shape[1] + 1, self.shape
         left = Left(
             x.new_zeros(len(x), shape.vocab), torch.full((len(x),), shape.layers, device=x.device)
@@ -182,8 +210,8 @@ class EarlyExit(nn.Module):
             running = running & ~leave
             if compact:
                 rows, stream, running = rows[running], stream[running], running[running]
-            if not running.any():
-                return left
+                if not len(rows):
+                    break
         left.logits[rows[running]] = self.logits(stream[running, 0])
         left.spend({"classes": matmul(int(running.sum()), shape.d_model, shape.vocab)})
         return left
@@ -205,9 +233,12 @@ class EarlyExit(nn.Module):
         another would. With `compact=False` all layers are computed for all tokens.
 
         Raises:
+            TypeError: for a model that does not write.
             ValueError: for a threshold outside 0 to 1.
         """
         expect_threshold(threshold)
+        if not isinstance(self.model, Decoder):
+            raise TypeError("model: got one that classifies; expected a Decoder, or `classify`")
         (batch, tokens), shape = ids.shape, self.shape
         state = self.model.embedding(ids).flatten(0, 1)
         left = Left(
@@ -217,13 +248,16 @@ class EarlyExit(nn.Module):
         rows = torch.arange(batch * tokens, device=ids.device)
         running = torch.ones_like(rows, dtype=torch.bool)
         may_leave = rows % tokens >= whole
-        everyone = rows
+        everyone, owed = rows, 2 * matmul(1, shape.d_model, shape.d_kv)
+        left.spend(operations.embedding_map(shape, tokens=batch * tokens))
         for layer, block in enumerate(self.model.blocks, start=1):
             if not len(rows):
-                break
+                left.unpaid += len(everyone) * owed
+                continue
             asking = Asking(batch=batch, tokens=tokens, mask="causal")
             looked_at = everyone[_up_to_the_last(rows, batch, tokens)]
             asking.make(block, state[looked_at], looked_at)
+            left.unpaid += (len(everyone) - len(looked_at)) * owed
             before = state[rows]
             after, pairs = asking.ask(block, before, rows)
             left.spend(
@@ -244,7 +278,7 @@ class EarlyExit(nn.Module):
                 rows, running = rows[running], running[running]
         left.logits[rows[running]] = self.logits(state[rows[running]])
         left.spend({"logits": matmul(int(running.sum()), shape.d_model, shape.vocab)})
-        left.logits = left.logits.view(batch, tokens, -1)
+        left.logits = left.logits.view(batch, tokens, shape.vocab)
         left.depth = left.depth.view(batch, tokens)
         return left
 

@@ -76,13 +76,15 @@ class RepeatedBlock(nn.Module):
     """One Transformer block that may be applied several times; sequences halt, or single tokens.
 
     Raises:
-        ValueError: for another `halts`.
+        ValueError: for another `halts`, and for positions that are neither "rotary" nor "none".
     """
 
     def __init__(self, shape: TransformerShape, *, halts: str = "sequence") -> None:
         super().__init__()
         if halts not in ("sequence", "token"):
             raise ValueError(f"halts={halts!r}: expected 'sequence' or 'token'")
+        if shape.positions not in ("rotary", "none"):
+            raise ValueError(f"positions={shape.positions!r}: expected 'rotary' or 'none'")
         self.shape, self.halts = shape, halts
         self.block = Block(shape, rotate=Rotary() if shape.positions == "rotary" else None)
 
@@ -92,7 +94,10 @@ class RepeatedBlock(nn.Module):
         return self.shape.d_model
 
     def begin(self, x: Float[Tensor, "batch tokens d_model"], *, mask: Mask = None) -> Run:
-        """The block on each sequence; where tokens halt, a row is a token, sequence by sequence."""
+        """The block on each sequence; where tokens halt, a row is a token, sequence by sequence.
+
+        The `mask` is the same for all sequences: None, "causal", or a square of tokens.
+        """
         return self._sequences(x, mask) if self.halts == "sequence" else self._tokens(x, mask)
 
     def _sequences(self, x: Tensor, mask: Mask) -> Run:

@@ -39,14 +39,17 @@ class Asking:
     """Sequences whose tokens ask a few at a time, and the keys and values that were made so far.
 
     A token is numbered sequence by sequence: token 3 of the second of two sequences of 10 is 13.
+    `make` and `ask` refuse a block that mixes otherwise than by attention.
 
     Raises:
-        ValueError: for another mask, and for a block that mixes otherwise than by attention.
+        ValueError: for a mask that is neither "causal" nor a square of `tokens`.
     """
 
     def __init__(self, *, batch: int, tokens: int, mask: Mask = None) -> None:
         if isinstance(mask, str) and mask != "causal":
             raise ValueError(f"mask={mask!r}: expected 'causal', a square or None")
+        if isinstance(mask, Tensor) and mask.shape != (tokens, tokens):
+            raise ValueError(f"mask: got shape {tuple(mask.shape)}; expected {tokens} x {tokens}")
         self.batch, self.tokens, self.mask = batch, tokens, mask
         self.keys: Tensor | None = None
         self.values: Tensor | None = None

@@ -22,6 +22,7 @@ from payattention.attention import join_heads, split_heads
 from payattention.cost import operations
 from payattention.cost.operations import matmul
 from payattention.generation import GREEDY, Sampler
+from payattention.transformer import Decoder
 
 FILLS = ("copy", "compute")
 
@@ -69,7 +70,15 @@ def write(
 
 
 class Writer:
-    """A model with doors, and what it has read: keys and values of all layers in one memory."""
+    """A model with doors, and what it has read: keys and values of all layers in one memory.
+
+    There is `room` for so many tokens, the prompt's among them; all of a prompt but its last token
+    is read at once, through all layers.
+
+    Raises:
+        TypeError: for a model that does not write.
+        ValueError: as `write` does, and for a model whose norms stand behind its parts.
+    """
 
     def __init__(
         self,
@@ -80,6 +89,8 @@ class Writer:
         fill: str = "copy",
     ) -> None:
         shape, (batch, tokens) = exits.shape, prompts.shape
+        if not isinstance(exits.model, Decoder):
+            raise TypeError("model: got one that classifies; expected a Decoder")
         if fill not in FILLS:
             raise ValueError(f"fill={fill!r}: expected one of {FILLS}")
         if fill == "compute" and batch != 1:
@@ -92,7 +103,7 @@ class Writer:
                 "reads all but the last"
             )
         self.exits, self.blocks, self.fill = exits, exits.model.blocks, fill
-        self.at = 0
+        self.at, self.room = 0, room
         self.logits: list[Tensor] = []
         self.depths: list[Tensor] = []
         self.flops: Flops = {}
@@ -115,6 +126,7 @@ class Writer:
         self.waiting = [[] for _ in self.waiting]
         self.logits, self.depths, self.flops = [], [], {}
 
+    @torch.inference_mode()
     def step(
         self,
         ids: Int[Tensor, " batch"],
@@ -125,8 +137,15 @@ class Writer:
         """Return nothing; read one token of each text, and keep what follows it in `logits`.
 
         With `until`, a text leaves by the first door from that layer on, whatever the door says.
+
+        Raises:
+            ValueError: for a threshold outside 0 to 1, and where there is no room left.
         """
+        expect_threshold(threshold)
+        if self.at >= self.room:
+            raise ValueError(f"room={self.room}: expected more, for another token")
         exits, shape = self.exits, self.exits.shape
+        self._spend(operations.embedding_map(shape, tokens=1), len(ids))
         x = exits.model.embedding(ids[:, None], start=self.at)
         left = Left(
             x.new_zeros(len(ids), shape.vocab),
@@ -192,15 +211,10 @@ class Writer:
                 memory[:, :, start:end] = made
             mixed = attention.mixed(queries, *(memory[:, :, :end] for memory in kept), "causal")
         else:
-            # text by text: to pick several out of the memory would copy all that they have read
-            alone = []
-            for place, row in enumerate(rows.tolist()):
-                one = slice(place, place + 1)
-                for memory, made in zip(kept, (keys, values), strict=True):
-                    memory[row, :, start:end] = made[place]
-                pieces = (memory[row : row + 1, :, :end] for memory in kept)
-                alone.append(attention.mixed(queries[one], *pieces, "causal"))
-            mixed = torch.cat(alone)
+            for memory, made in zip(kept, (keys, values), strict=True):
+                memory[rows, :, start:end] = made
+            some = (memory[:, :, :end].index_select(0, rows) for memory in kept)
+            mixed = attention.mixed(queries, *some, "causal")
         return finish(block, x, attention.output(join_heads(mixed)))
 
     def _pay(self, layer: int, x: Tensor, rows: Tensor | None) -> None:

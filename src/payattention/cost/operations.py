@@ -163,10 +163,20 @@ def forward(shape: TransformerShape, *, tokens: int, pairs: int | None = None) -
     Sources: Kaplan et al. 2020 (arXiv:2001.08361), table 1; Hoffmann et al. 2022
     (arXiv:2203.15556), appendix F, which adds a look-up of tokens and softmax.
     """
-    bill = _blocks(shape, tokens=tokens, pairs=pairs)
-    if shape.d_embedding:
-        bill["embedding map"] = matmul(tokens, shape.d_embedding, shape.d_model)
+    bill = _blocks(shape, tokens=tokens, pairs=pairs) | embedding_map(shape, tokens=tokens)
     return bill | {"logits": matmul(tokens, shape.d_model, shape.vocab)}
+
+
+def embedding_map(shape: TransformerShape, *, tokens: int) -> dict[str, int]:
+    """Operations to widen the vectors of a narrower table; nothing where there is none.
+
+    >>> from payattention.shape import GPT2_SMALL
+    >>> embedding_map(GPT2_SMALL, tokens=8)
+    {}
+    """
+    if not shape.d_embedding:
+        return {}
+    return {"embedding map": matmul(tokens, shape.d_embedding, shape.d_model)}
 
 
 def classify(shape: TransformerShape, *, d_input: int) -> dict[str, int]:

@@ -6,8 +6,8 @@ pays a penalty τ for every step, or by PonderNet, which is held to a prior: a g
 distribution, at whose rate it would halt at every step. Both are trained at several penalties, for
 as many steps of training, and judged on each number of ones and minus ones by itself. There are 510
 vectors of 8 places, and training sees them all: what is learned is a table, and how long it takes
-to read it. PonderNet halts where half of its shares are spent. Beside them stands the cell that takes
-as many steps for all (`fixed`; its penalty is their number).
+to read it. PonderNet halts where half of its shares are spent. Beside them stands the cell that
+takes as many steps for all (`fixed`; its penalty is their number).
 
 Longer vectors are tried at one penalty; some trainings see vectors of which at most half of the
 places are not zero, and are judged on all: those with more are `new`.
