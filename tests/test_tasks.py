@@ -211,7 +211,7 @@ def test_addition(digits, long, held_out, seed):
         one, two = shown(tokens[:digits]), shown(tokens[digits + 1 : -1])
         assert shown(answer[row].tolist()) == one + two
         assert len(str(one)) == len(str(two)) == drawn[row]
-        assert (one % 7 == 0) == held_out
+        assert ((one + 3 * two) % 7 == 0) == held_out
     assert wanted is None or (drawn == wanted).all()
     first, second = task.numbers(problem)
     again, sums = task.written(first, second)

@@ -218,8 +218,9 @@ class Addition:
     often; the first digit is not 0, except of numbers of one digit. Tokens 0 to 9 are the digits,
     10 is the plus, 11 the equals sign, 12 the blank.
 
-    Problems whose first number is a multiple of 7 are held out: training never draws them, a test
-    draws no others.
+    Problems whose first number and three times the second together are a multiple of 7 are held
+    out: training never draws them, a test draws no others. So a test has every digit in every
+    place, and no pair of numbers that was seen.
 
     >>> problem, answer = Addition(digits=3).written(torch.tensor([95]), torch.tensor([7]))
     >>> problem.tolist(), answer.tolist()
@@ -278,8 +279,8 @@ class Addition:
             low + (torch.rand(batch, generator=generator, dtype=torch.float64) * size).long()
             for _ in range(2)
         )
-        # to a multiple of 7 near by, or away from one; both stay within their digits
-        over = first % self.HELD_OUT
+        # to a pair near by that is held out, or away from one; both stay within their digits
+        over = (first + 3 * second) % self.HELD_OUT
         down = first - over
         if held_out:
             first = torch.where(down < low, down + self.HELD_OUT, down)

@@ -1,7 +1,7 @@
 """Numbers as prose says them: rounded to what the reader can use, with their uncertainty."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -90,3 +90,19 @@ def of_runs(row: Mapping[str, Any], *, digits: int = 2, share: bool = False) -> 
         said = percent_with_bounds if share else with_bounds
         return said(mean, low, high, digits=digits)
     return percent(mean, digits=digits) if share else f"{mean:.{digits}f}"
+
+
+def of_values(values: Sequence[float], *, digits: int = 2, share: bool = False) -> str:
+    """The mean of several runs, with its bounds, as `of_runs` says it.
+
+    >>> of_values([0.2, 0.3, 0.25], digits=0, share=True)
+    '25\\xa0% (13 to 37)'
+    """
+    from payattention.measure import interval  # which needs PyTorch; the words need none
+
+    low = high = math.nan
+    if len(values) > 1:
+        bounds = interval(values)
+        low, high = bounds.low, bounds.high
+    row = {"mean": sum(values) / len(values), "low": low, "high": high, "runs": len(values)}
+    return of_runs(row, digits=digits, share=share)

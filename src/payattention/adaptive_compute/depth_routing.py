@@ -260,7 +260,7 @@ def bill(shape: TransformerShape, *, tokens: int, capacity: float, every: int = 
     >>> all_of_it = operations.forward(GPT2_SMALL, tokens=1024)
     >>> eighth = bill(GPT2_SMALL, tokens=1024, capacity=0.125)
     >>> round(sum(eighth.values()) / sum(all_of_it.values()), 2)
-    0.66
+    0.67
 
     Raises:
         ValueError: as `DepthRouted` does.

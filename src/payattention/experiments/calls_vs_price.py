@@ -175,7 +175,10 @@ def findings(results: Results) -> dict[str, str]:
         for digits in ("", *sorted(set(of.columns["digits"]))):
             some = of if digits == "" else of.where(digits=digits)
             key = f"{name}_{digits}".strip("_")
-            found[f"{key}_exact"] = wording.percent(some.column("exact").mean(), digits=1)
+            by_seed = [some.where(seed=seed) for seed in dict.fromkeys(some.columns["seed"])]
+            exact = [runs.column("exact").mean() for runs in by_seed]
+            found[f"{key}_exact"] = wording.percent(sum(exact) / len(exact), digits=1)
+            found[f"{key}_bounds"] = wording.of_values(exact, digits=1, share=True)
             found[f"{key}_called"] = wording.percent(some.column("called").mean())
             found[f"{key}_operations"] = f"{some.column('operations').mean() / 1e6:.2f} million"
     return found

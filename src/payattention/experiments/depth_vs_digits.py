@@ -6,7 +6,7 @@ again and again. It is applied a fixed number of times, or each column halts by 
 a penalty on every step. In one kind a column `sees` all others, in the other only its right
 neighbour and itself, so that what is carried has to travel step by step, as it does on paper.
 
-Trained is on sums whose first number is no multiple of seven, judged on those where it is. `exact`
+Judged is on pairs of numbers that training never draws, one in seven of all. `exact`
 is the share of sums that are right in all columns, `depth` the mean over columns, `filled` that
 over columns in which there are digits. `operations` are those of a sum: the block, the halting unit
 and the output. The longest sums are also told apart by their `reach`, how many columns to its right
@@ -227,7 +227,9 @@ def findings(results: Results) -> dict[str, str]:
         of = rows.where(sees=sees, fixed=fixed, tau=tau)
         way = f"fixed_{fixed}" if tau is None else f"tau_{tau:g}"
         name = f"{'near_' if sees != 'all' else ''}{way}"
-        found[f"{name}_exact"] = wording.percent(of.column("exact").mean(), digits=1)
+        by_seed = [of.where(seed=seed) for seed in dict.fromkeys(of.columns["seed"])]
+        exact = [runs.column("exact").mean() for runs in by_seed]
+        found[f"{name}_exact"] = wording.of_values(exact, digits=1, share=True)
         found[f"{name}_depth"] = f"{of.column('depth').mean():.1f}"
         found[f"{name}_operations"] = f"{of.column('operations').mean() / 1e6:.1f} million"
         for digits in sorted(set(of.columns["digits"])):

@@ -241,12 +241,13 @@ def findings(results: Results) -> dict[str, str]:
         of = rows.where(rule=rule, penalty=penalty, bits=bits, seen=seen)
         name = f"{rule.lower()}_{penalty:g}_{bits}_{seen}"
         accuracy = of.column("accuracy")
-        found[f"{name}_accuracy"] = wording.percent(accuracy.mean(), digits=1)
+        found[f"{name}_accuracy"] = wording.of_values(accuracy.tolist(), digits=1, share=True)
         found[f"{name}_least"] = wording.percent(accuracy.min(), digits=1)
         found[f"{name}_learned"] = str(int((accuracy >= 0.98).sum()))
         found[f"{name}_depth"] = f"{of.column('depth').mean():.1f}"
         if seen < bits:
-            found[f"{name}_new"] = wording.percent(of.column("new").mean(), digits=1)
+            new = of.column("new").tolist()
+            found[f"{name}_new"] = wording.of_values(new, digits=1, share=True)
     return found
 
 

@@ -1,9 +1,10 @@
 """What is saved on paper, and what on the clock?
 
 Rows halt at depths from 1 to 12, as many at each, in no order. The plain form computes all of them
-to the end; three others compute what is needed: `packed` picks out what still runs after every
-step, `sorted` knows the depths beforehand and has put the rows in order, so that what still runs is
-the front of a tensor and nothing has to be picked out, and `alone` takes one row after another.
+to the end; four others compute what is needed: `packed` picks out what still runs after every step,
+`ACT` is the library's, which does so too and keeps the shares of all steps, `sorted` knows the
+depths beforehand and has put the rows in order, so that what still runs is the front of a tensor
+and nothing has to be picked out, and `alone` takes one row after another.
 The rows are vectors, for a GRU cell, or texts, for a Transformer block; nothing is trained, and the
 depths are given, so that all forms compute the same.
 
@@ -28,7 +29,7 @@ from payattention.shape import RecurrentShape, TransformerShape
 
 ALONE = True
 TOLERANCE = {"seconds": None, "counted": 1e-9}
-FORMS = ("plain", "packed", "sorted", "alone")
+FORMS = ("plain", "packed", "ACT", "sorted", "alone")
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,13 @@ def depths(config: Config) -> Int[Tensor, " rows"]:
 
 def forms(config: Config, point: Record) -> dict[str, Callable[[], Tensor]]:
     """The ways to compute the same states, as functions of nothing."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return _forms(config, point)
+
+
+def _forms(config: Config, point: Record) -> dict[str, Callable[[], Tensor]]:
     d, tokens, given = point["d_model"], point["tokens"], depths(config)
-    torch.manual_seed(0)
     if point["kind"] == "cell":
         step = RepeatedCell(RecurrentShape("gru", d_input=d, d_hidden=d))
         x = torch.randn(config.rows, d)
@@ -100,6 +106,22 @@ def forms(config: Config, point: Record) -> dict[str, Callable[[], Tensor]]:
             found = torch.where(here, state, found)
         return found
 
+    def picked_out() -> Tensor:
+        run = step.begin(x)
+        state, rows = run.state, torch.arange(len(x))
+        found, until = torch.empty_like(state), given
+        for depth in range(1, config.max_steps + 1):
+            state = run.advance(state, rows)
+            halting.amounts(state)
+            ends = until <= depth
+            if ends.any():
+                found[rows[ends]] = state[ends]
+                going = ~ends
+                state, rows, until = state[going], rows[going], until[going]
+            if not len(rows):
+                break
+        return found
+
     def in_order() -> Tensor:
         run = step.begin(x[order])
         state, deepest = run.state, given[order]
@@ -126,7 +148,8 @@ def forms(config: Config, point: Record) -> dict[str, Callable[[], Tensor]]:
 
     return {
         "plain": all_of_them,
-        "packed": lambda: halting(step.begin(x), until=given).mixed,
+        "packed": picked_out,
+        "ACT": lambda: halting(step.begin(x), until=given).mixed,
         "sorted": in_order,
         "alone": one_by_one,
     }
