@@ -1,10 +1,12 @@
 """Who leaves early leaves with what the door says, and the layers behind are not computed."""
 
+import math
 from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from payattention import measure
 from payattention.adaptive_compute.early_exit import CONFIDENCES, EarlyExit
@@ -84,6 +86,74 @@ def test_an_image_needs_no_layers_behind_the_door(confidence, own):
     doors = dict(zip((1, 2, 4, 5), made.everywhere(IMAGES), strict=True))
     for row, layer in enumerate(fast.depth.tolist()):
         torch.testing.assert_close(fast.logits[row], doors[layer][row])
+
+
+def test_a_door_has_a_norm_and_a_map_of_its_own():
+    made, x = exits(), torch.randn(3, SHAPE.d_model).double()
+    norm, output = made.norms["2"], made.outputs["2"]
+    seen = F.layer_norm(x, x.shape[-1:], norm.weight, getattr(norm, "bias", None), norm.eps)
+    torch.testing.assert_close(made.logits(x, 2), seen @ output.weight.T + output.bias)
+    with_the_last = exits(own=False)
+    torch.testing.assert_close(with_the_last.logits(x, 2), with_the_last.logits(x))
+
+
+def test_confidence_is_what_it_says():
+    x, before = torch.randn(2, 3, SHAPE.d_model).double().unbind()
+    logits = torch.tensor([[0.0, 0.0, -99.0], [99.0, 0.0, 0.0], [0.0, 3.0, 1.0]]).double()
+    told = exits().sure(before, x, logits, 2)
+    last = (math.exp(3) - math.exp(1)) / (1 + math.exp(3) + math.exp(1))
+    torch.testing.assert_close(told, torch.tensor([0.0, 1.0, last]).double())
+    turned = exits(confidence="state").sure(x, torch.stack([x[0], -x[1], 2 * x[2]]), None, 2)
+    torch.testing.assert_close(turned, torch.tensor([1.0, 0.0, 1.0]).double())
+
+
+def test_what_is_executed_is_what_each_row_needs():
+    """Images at mixed depths: the sum, over them, of their layers and the doors that they ask."""
+    made, x = exits(Classifier), IMAGES
+    left = made.classify(x, threshold=threshold(made, x))
+    assert len(left.depth.unique()) > 2
+    once = sum(operations.block(made.shape, tokens=8).values())
+    door = operations.matmul(1, SHAPE.d_model, SHAPE.vocab)
+    needed = 0
+    for depth in left.depth.tolist():
+        asked = sum(layer <= depth for layer in made.behind) + (depth == SHAPE.layers)
+        needed += depth * once + asked * door + operations.matmul(7, 5, SHAPE.d_model)
+    assert sum(left.flops.values()) == needed
+
+
+def test_nobody_leaves_at_a_threshold_of_one_however_sure():
+    made = exits(confidence="learned").float()
+    for unit in made.units.values():
+        nn.init.constant_(unit.bias, 50.0)
+    assert (made.read(IDS, threshold=1.0).depth == SHAPE.layers).all()
+
+
+def test_the_plain_form_computes_all_layers_for_all():
+    made = exits(Classifier)
+    plain = made.classify(IMAGES, threshold=0.0, compact=False)
+    whole = operations.block(made.shape, tokens=8)
+    assert (plain.depth == 1).all()
+    assert all(plain.flops[part] == SHAPE.layers * 37 * flops for part, flops in whole.items())
+
+
+def test_keys_at_which_nobody_looks_are_paid_by_who_writes():
+    """Maps to keys and values: what reading made and left unpaid is what writing paid."""
+    made = exits()
+    at = threshold(made, IDS)
+    written = write(made, IDS[:1, :1], tokens=12, threshold=at)
+    left = made.read(written.ids[:, :-1], threshold=at)
+    assert torch.equal(left.depth, written.depth) and left.unpaid > 0
+    paid = written.flops["keys and values"] + written.flops["copied keys and values"]
+    assert left.flops["keys and values"] + left.unpaid == paid
+
+
+def test_several_texts_pay_what_each_would_pay_alone():
+    made = exits()
+    at, prompt = threshold(made, IDS), IDS[:, :5]
+    written = write(made, prompt, tokens=12, threshold=at)
+    alone = [write(made, prompt[row : row + 1], tokens=12, threshold=at) for row in range(BATCH)]
+    for part, flops in written.flops.items():
+        assert flops == sum(each.flops.get(part, 0) for each in alone), part
 
 
 def test_all_the_way_is_the_model():
@@ -182,8 +252,9 @@ def test_one_token_owes_what_it_skips():
 
 
 @pytest.mark.parametrize("fill", ["copy", "compute"])
-def test_the_bill_of_writing_is_what_a_counter_counts(fill):
-    made = exits()
+@pytest.mark.parametrize("options", [{}, {"d_embedding": 8}])
+def test_the_bill_of_writing_is_what_a_counter_counts(fill, options):
+    made = exits(**options)
     for block in made.model.blocks:
         block.attention.fused = False
     found = []
@@ -199,6 +270,8 @@ def test_the_bill_of_writing_is_what_a_counter_counts(fill):
     [
         (lambda: exits(behind=(0,)), r"behind: got layer 0; expected 1 to 4"),
         (lambda: exits(behind=(2, 5)), r"behind: got layer 5; expected 1 to 4"),
+        (lambda: exits(behind=(1,), layers=1), r"behind: got layer 1; expected none, of one layer"),
+        (lambda: exits(positions="alibi"), r"model: got positions of alibi; expected others"),
         (lambda: exits(confidence="hope"), r"confidence='hope'"),
         (lambda: exits().read(IDS, threshold=1.1), r"threshold=1.1: expected 0 to 1"),
         (lambda: exits(Classifier).classify(IMAGES, threshold=-0.1), r"threshold=-0.1"),
@@ -219,3 +292,29 @@ def test_the_bill_of_writing_is_what_a_counter_counts(fill):
 def test_what_cannot_be_is_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: exits(Classifier).read(IDS, threshold=0.5), r"model: got one that classifies"),
+        (lambda: exits().classify(IMAGES, threshold=0.5), r"model: got one that writes"),
+        (
+            lambda: write(exits(Classifier), IDS[:1, :3], tokens=2, threshold=0.5),
+            r"model: got one that classifies",
+        ),
+    ],
+)
+def test_another_kind_of_model_is_refused(make, message):
+    with pytest.raises(TypeError, match=message):
+        make()
+
+
+def test_there_is_no_writing_beyond_the_room():
+    writer = Writer(exits(), IDS[:1, :3], room=4)
+    for _ in range(2):
+        writer.step(IDS[:1, 3], threshold=0.5)
+    with pytest.raises(ValueError, match="room=4: expected more, for another token"):
+        writer.step(IDS[:1, 3], threshold=0.5)
+    with pytest.raises(ValueError, match=r"threshold=2\.0: expected 0 to 1"):
+        Writer(exits(), IDS[:1, :3], room=4).step(IDS[:1, 3], threshold=2.0)

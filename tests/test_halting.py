@@ -1,6 +1,7 @@
 """Rows halt when they have had enough: the packed form computes what is needed, and no more."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,7 +14,9 @@ from payattention import measure
 from payattention.adaptive_compute.halting import ACT, PonderNet, Run, geometric
 from payattention.adaptive_compute.repeated import RepeatedBlock, RepeatedCell
 from payattention.cost import operations
+from payattention.positions import Rotary
 from payattention.shape import RecurrentShape, TransformerShape
+from payattention.transformer import Block
 
 SHAPE = TransformerShape(layers=1, d_model=18, heads=3, kv_heads=3, d_ff=7, vocab=11, biases="none")
 ROWS, TOKENS, STEPS = 5, 7, 6
@@ -236,6 +239,86 @@ def test_steps_are_drawn_as_often_as_their_shares_say():
     torch.testing.assert_close(often.double(), shares, atol=0.015, rtol=0)
 
 
+def test_the_median_is_where_half_of_the_shares_are_spent():
+    step, halting, x, mask = thinking("gru", PonderNet, epsilon=1e-9)
+    spent = halting(step.begin(x, **mask)).halt.cumsum(dim=1)
+    _, depth, flops = halting.draw(step.begin(x, **mask))
+    assert torch.equal(depth, (spent < 0.5).sum(dim=1) + 1)
+    assert flops["halting"] == int(depth.sum()) * operations.matmul(1, step.state_size, 1)
+
+
+def test_the_flag_marks_the_first_step_and_no_other():
+    """By PyTorch's own kernel, over the input with its flag, then without."""
+    step, halting, x, mask = thinking("gru", ACT)
+    thought = halting(step.begin(x, **mask), until=torch.full((ROWS,), STEPS))
+    inputs = F.pad(x[:, None].expand(-1, STEPS, -1), (0, 1))
+    inputs[:, 0, -1] = 1.0
+    states, _ = step.layer.kernel(inputs)
+    for place, stage in enumerate(thought.stages):
+        torch.testing.assert_close(stage.state, states[:, place])
+
+
+def test_a_run_may_begin_anywhere():
+    step, halting, x, _ = thinking("gru", ACT)
+    state = torch.randn(ROWS, step.state_size).double()
+    once = torch.ones(ROWS, dtype=torch.long)
+    begun = halting(step.begin(x, state), until=once).mixed
+    torch.testing.assert_close(
+        begun, step.layer.kernel(F.pad(x, (0, 1), value=1.0)[:, None], state[None])[0][:, 0]
+    )
+
+
+@pytest.mark.parametrize("kind", ["gru", "sequence", "token"])
+def test_depths_may_be_given(kind):
+    step, halting, x, mask = thinking(kind, ACT)
+    rows = len(step.begin(x, **mask).state)
+    until = torch.arange(rows) % (STEPS + 3) + 1
+    states = halting(step.begin(x, **mask), until=torch.full((rows,), STEPS), compact=False)
+    thought = halting(step.begin(x, **mask), until=until)
+    assert torch.equal(thought.depth, until.clamp(max=STEPS))
+    torch.testing.assert_close(thought.halt.sum(dim=1), torch.ones(rows).double())
+    if kind != "token":  # whose rows look at one another
+        for row, depth in enumerate(thought.depth.tolist()):
+            torch.testing.assert_close(thought.mixed[row], states.stages[depth - 1].state[row])
+
+
+def test_expectation_and_divergence_are_means_over_rows():
+    step, halting, x, mask = thinking("gru", PonderNet)
+    thought = halting(step.begin(x, **mask))
+    assert thought.expected(lambda state, rows: rows.double()).item() == pytest.approx(2.0)
+    prior = geometric(0.3, STEPS).double()
+    shares = F.pad(thought.halt, (0, STEPS - thought.halt.shape[1]))
+    theirs = F.kl_div(prior.log().expand_as(shares), shares, reduction="batchmean")
+    torch.testing.assert_close(thought.divergence(prior), theirs)
+
+
+def test_a_sequence_halts_by_the_mean_of_its_tokens():
+    _, halting, _, _ = thinking("sequence", ACT)
+    state = torch.randn(3, TOKENS, SHAPE.d_model).double()
+    amounts = halting.amounts(state)
+    torch.testing.assert_close(amounts, halting.amounts(state.flip(1)))
+    torch.testing.assert_close(amounts, halting.amounts(state.mean(dim=1)))
+
+
+def test_a_repeated_block_turns_by_place_where_its_shape_says_so():
+    turned = RepeatedBlock(SHAPE).double()
+    x = torch.randn(2, TOKENS, SHAPE.d_model).double()
+    own = Block(SHAPE, rotate=Rotary()).double()
+    own.load_state_dict(turned.block.state_dict())
+    torch.testing.assert_close(turned.block(x), own(x))
+    plain = RepeatedBlock(replace(SHAPE, positions="none")).double()
+    torch.testing.assert_close(plain.block(x.flip(1)), plain.block(x).flip(1))
+    assert not torch.allclose(turned.block(x.flip(1)), turned.block(x).flip(1))
+
+
+def test_the_border_itself_is_enough():
+    """Graves's equation 7: halt at the first step at which the sum is at least 1 - epsilon."""
+    step, _, x, mask = thinking("gru", ACT)
+    halting = ACT(step.state_size, max_steps=STEPS, epsilon=0.5, bias=0.0).double()
+    nn.init.zeros_(halting.unit.weight)
+    assert (halting(step.begin(x, **mask)).depth == 1).all()
+
+
 def test_geometric_is_cut_off_and_sums_to_one():
     prior = geometric(0.2, 20)
     assert prior.sum().item() == pytest.approx(1)
@@ -251,7 +334,12 @@ def test_geometric_is_cut_off_and_sums_to_one():
         (lambda: ACT(3, max_steps=2, epsilon=0.0), r"epsilon=0.0"),
         (lambda: geometric(0.0, 3), r"rate=0.0: expected more than 0 and less than 1"),
         (lambda: geometric(1.5, 3), r"rate=1.5"),
-        (lambda: geometric(0.5, 0), r"max_steps=0|steps"),
+        (lambda: geometric(0.5, 0), r"^steps=0: expected a whole number of at least 1"),
+        (
+            lambda: RepeatedBlock(replace(SHAPE, positions="learned", context=9)),
+            r"positions='learned': expected 'rotary' or 'none'",
+        ),
+        (lambda: RepeatedBlock(replace(SHAPE, positions="alibi")), r"positions='alibi'"),
         (lambda: RepeatedBlock(SHAPE, halts="layer"), r"halts='layer': expected 'sequence'"),
     ],
 )
@@ -266,6 +354,7 @@ def test_what_cannot_be_is_refused(make, message):
         (torch.tensor([0.5, 0.4]), r"prior: got a sum of 0.9"),
         (torch.tensor([1.5, -0.5]), r"prior: .* from 0 up"),
         (torch.tensor([1.0]), r"prior: got 1 steps; expected"),
+        (torch.tensor([float("nan"), 1.0]), r"prior: got a sum of nan"),
     ],
 )
 def test_a_prior_is_a_distribution_over_the_steps(prior, message):
@@ -273,3 +362,19 @@ def test_a_prior_is_a_distribution_over_the_steps(prior, message):
     thought = halting(step.begin(x, **mask))
     with pytest.raises(ValueError, match=message):
         thought.divergence(prior)
+
+
+@pytest.mark.parametrize("until", [torch.ones(ROWS + 1), torch.zeros(ROWS)])
+def test_given_depths_are_one_number_a_row(until):
+    step, halting, x, mask = thinking("gru", ACT)
+    with pytest.raises(ValueError, match=r"until: got shape .*; expected 5 numbers of at least 1"):
+        halting(step.begin(x, **mask), until=until.long())
+
+
+def test_a_run_is_used_once():
+    step, halting, x, mask = thinking("gru", PonderNet)
+    for use in (halting, halting.draw):
+        run = step.begin(x, **mask)
+        use(run)
+        with pytest.raises(ValueError, match="run: got one that has been used"):
+            use(run)
