@@ -245,6 +245,11 @@ def findings(results: Results) -> dict[str, str]:
         found[f"{name}_least"] = wording.percent(accuracy.min(), digits=1)
         found[f"{name}_learned"] = str(int((accuracy >= 0.98).sum()))
         found[f"{name}_depth"] = f"{of.column('depth').mean():.1f}"
+        by_count = results.where(rule=rule, penalty=penalty, bits=bits, seen=seen)
+        by_count = by_count.where(steps=int(max(by_count.column("steps"))))
+        for nonzero in (1, bits):
+            depth = by_count.where(nonzero=nonzero).column("depth").mean()
+            found[f"{name}_nonzero_{nonzero}_depth"] = f"{depth:.1f}"
         if seen < bits:
             new = of.column("new").tolist()
             found[f"{name}_new"] = wording.of_values(new, digits=1, share=True)
