@@ -53,6 +53,7 @@ from payattention.experiments import (
     memory_vs_tokens,
     optimum_vs_recipe,
     parity_vs_penalty,
+    parity_vs_places,
     pronunciation_vs_length,
     recall_vs_gap,
     recall_vs_pairs,
@@ -454,6 +455,14 @@ TINY = {
         tests=3,
         timed=2,
         repeats=2,
+        seeds=2,
+    ),
+    parity_vs_places: replace(
+        parity_vs_places.FULL,
+        rules=(("fixed", 1), ("PonderNet", 0.5)),
+        cells=replace(parity_vs_penalty.FULL, d_hidden=4, max_steps=3, batch=5),
+        steps=21,
+        judged=20,
         seeds=2,
     ),
     parity_vs_penalty: replace(

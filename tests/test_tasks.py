@@ -260,6 +260,14 @@ def test_parity(bits, least, seed):
         assert odd[row] == values.count(1) % 2
 
 
+def test_scattered_parities_use_every_place():
+    x, odd, nonzero = Parity(bits=8).draw(40_000, generator(), most=4, scattered=True)
+    assert torch.equal((x != 0).sum(dim=1), nonzero) and nonzero.max() == 4
+    assert torch.equal((x == 1).sum(dim=1) % 2, odd)
+    often = (x != 0).double().mean(dim=0)
+    torch.testing.assert_close(often, torch.full_like(often, 2.5 / 8), atol=0.01, rtol=0)
+
+
 def test_both_parities_are_equally_likely():
     _, odd, nonzero = Parity(bits=8).draw(40_000, generator())
     assert abs(odd.float().mean() - 0.5) < 0.01

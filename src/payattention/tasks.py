@@ -341,7 +341,8 @@ class Parity:
     """A vector of ones, minus ones and zeros: is the number of ones odd?
 
     The first so many places, from 1 to all, are 1 or -1 by chance, the others 0; how many is drawn
-    as well. Chance is a half. Source: Graves 2016 (arXiv:1603.08983), section 3.1.
+    as well. Where they are `scattered`, any places may be the ones that are not 0. Chance is a
+    half. Source: Graves 2016 (arXiv:1603.08983), section 3.1.
 
     >>> x, odd, nonzero = Parity(bits=8).draw(2, torch.Generator().manual_seed(0))
     >>> x.shape, bool(((x == 1).sum(dim=1) % 2 == odd).all())
@@ -357,7 +358,13 @@ class Parity:
         _require("bits", self.bits, 1)
 
     def draw(
-        self, batch: int, generator: torch.Generator, *, least: int = 1, most: int | None = None
+        self,
+        batch: int,
+        generator: torch.Generator,
+        *,
+        least: int = 1,
+        most: int | None = None,
+        scattered: bool = False,
     ) -> tuple[Float[Tensor, "batch bits"], Int[Tensor, " batch"], Int[Tensor, " batch"]]:
         """Vectors, 1 where the number of ones is odd, and how many places are not 0.
 
@@ -369,7 +376,10 @@ class Parity:
             raise ValueError(f"least={least}, most={most}: expected 1 to {self.bits}, in order")
         nonzero = torch.randint(least, most + 1, (batch,), generator=generator)
         signs = 2 * torch.randint(2, (batch, self.bits), generator=generator) - 1
-        signs = signs * (torch.arange(self.bits) < nonzero[:, None])
+        places = torch.arange(self.bits).expand(batch, -1)
+        if scattered:
+            places = torch.rand(batch, self.bits, generator=generator).argsort(dim=1)
+        signs = signs * (places < nonzero[:, None])
         return signs.float(), (signs == 1).sum(dim=1) % 2, nonzero
 
 

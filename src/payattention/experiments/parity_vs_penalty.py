@@ -9,8 +9,8 @@ vectors of 8 places, and training sees them all: what is learned is a table, and
 to read it. PonderNet halts where half of its shares are spent. Beside them stands the cell that
 takes as many steps for all (`fixed`; its penalty is their number).
 
-Longer vectors are tried at one penalty; some trainings see vectors of which at most half of the
-places are not zero, and are judged on all: those with more are `new`.
+Longer vectors are tried at one penalty. `seen` is the most places that are not zero in training,
+here all of them; `parity_vs_places` sees fewer.
 
 `operations` are those of a vector, of the cell and the halting unit, of the packed form.
 
@@ -97,14 +97,13 @@ def points(config: Config) -> list[Record]:
         for seed in seeds
     ]
     long = [
-        point(rule, penalty, bits, seen, config.long_steps, seed)
+        point(rule, penalty, bits, bits, config.long_steps, seed)
         for bits in config.long_bits
         for rule, penalty in (
             ("ACT", config.long_tau),
             ("fixed", config.long_fixed),
             ("PonderNet", config.long_rate),
         )
-        for seen in ((bits // 2, bits) if bits == config.long_bits[0] else (bits,))
         if rule != "PonderNet" or bits == config.long_bits[0]
         for seed in seeds
     ]
@@ -165,7 +164,12 @@ def learn(config: Config, point: Record) -> Thinker:
     task = Parity(point["bits"])
     train.train(
         model,
-        lambda generator: task.draw(config.batch, generator, most=point["seen"])[:2],
+        lambda generator: task.draw(
+            config.batch,
+            generator,
+            most=point["seen"],
+            scattered=point.get("scattered", False),
+        )[:2],
         lambda model, batch: model.loss(*batch, point["penalty"]),
         recipe=train.Recipe(
             steps=point["steps"],
@@ -219,15 +223,10 @@ def means(results: Results) -> Results:
                 name: sum(row[name] for row in of) / len(of)
                 for name in ("accuracy", "depth", "operations")
             }
-            | {"new": _mean([row["accuracy"] for row in of if row["nonzero"] > key[3]])}
             for key, of in rows.items()
             if key[4] > FULL.cheap_steps
         ],
     )
-
-
-def _mean(values: list[float]) -> float | None:
-    return sum(values) / len(values) if values else None
 
 
 def findings(results: Results) -> dict[str, str]:
@@ -250,9 +249,6 @@ def findings(results: Results) -> dict[str, str]:
         for nonzero in (1, bits):
             depth = by_count.where(nonzero=nonzero).column("depth").mean()
             found[f"{name}_nonzero_{nonzero}_depth"] = f"{depth:.1f}"
-        if seen < bits:
-            new = of.column("new").tolist()
-            found[f"{name}_new"] = wording.of_values(new, digits=1, share=True)
     return found
 
 
