@@ -344,12 +344,13 @@ def test(*arguments: str) -> None:
 
 
 def test_site(*arguments: str) -> None:
-    """Open the built pages in a real browser; builds the book first where it is missing."""
+    """Open the built pages in two real browsers; builds the book first where it is missing."""
     ready()
     if not (SITE / "index.html").exists():
         book()
     named = any("tests/site" in argument for argument in arguments)
-    run(VENV_PYTHON, "-m", "pytest", *([] if named else ["tests/site"]), *arguments)
+    two = [] if arguments else ["-n", "2", "--dist=worksteal", "--durations=25"]
+    run(VENV_PYTHON, "-m", "pytest", *([] if named else ["tests/site"]), *two, *arguments)
 
 
 def test_notebooks(*arguments: str) -> None:
