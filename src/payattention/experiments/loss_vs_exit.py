@@ -244,6 +244,16 @@ def findings(results: Results) -> dict[str, str]:
     """What the text says: quality, layers and operations at each threshold."""
     rows = whole(results)
     found = {"seeds": str(len(set(rows.columns["seed"])))}
+    clothes, text = (rows.where(model=model) for model in ("ViT", "GPT"))
+    for name, of, percents in (("clothes", clothes, True), ("text", text, False)):
+        whole_model = of.where(measure="whole")
+        doors = of.where(measure="softmax", threshold=0.8)
+        if len(whole_model) and len(doors):
+            lost = doors.column("quality") - whole_model.column("quality")
+            lost = (100 if percents else 1) * lost.mean()
+            share = doors.column("flops").mean() / whole_model.column("flops").mean()
+            found[f"{name}_lost"] = f"{lost:.1f}" if percents else f"{lost:.2f}"
+            found[f"{name}_spent"] = wording.percent(share)
     for model in dict.fromkeys(rows.columns["model"]):
         of = rows.where(model=model)
         kind = model.replace(" ", "_").lower()

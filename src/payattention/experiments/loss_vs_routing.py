@@ -32,6 +32,7 @@ from payattention.transformer import Decoder
 TOLERANCE = {"bits": 0.05, "bits_by_router": 0.05, "flops": 0, "agreed": 0.1}
 ELSEWHERE = {"bits": 0.3, "bits_by_router": 0.3, "flops": 0, "agreed": 0.3}
 EVERY = 2
+NAMES = {1.0: "all", 0.5: "half", 0.25: "quarter", 0.125: "eighth", 0.0: "none"}
 LESSON = 0.01
 """Of the predictors' loss: so little that it does not trip the clipping of gradients."""
 
@@ -180,7 +181,7 @@ def findings(results: Results) -> dict[str, str]:
         zip(rows.columns["capacity"], rows.columns["equal"], strict=True)
     ):
         of = rows.where(capacity=capacity, equal=equal)
-        key = f"{capacity:g}_{equal}"
+        key = f"{NAMES[capacity]}_{equal}"
         found[f"{key}_bits"] = f"{of.column('bits').mean():.3f}"
         found[f"{key}_by_router"] = f"{of.column('bits_by_router').mean():.3f}"
         found[f"{key}_agreed"] = wording.percent(of.column("agreed").mean())
