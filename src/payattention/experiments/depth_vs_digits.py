@@ -240,6 +240,7 @@ def findings(results: Results) -> dict[str, str]:
         reached = by_reach(results).where(sees=sees, fixed=fixed, tau=tau)
         for far in sorted(set(reached.columns["reach"])):
             some = reached.where(reach=far)
+            found[f"reach_{far}_sums"] = str(some.columns["sums"][0])
             found[f"{name}_reach_{far}_exact"] = wording.percent(some.column("exact").mean())
             found[f"{name}_reach_{far}_filled"] = f"{some.column('filled').mean():.1f}"
     return found
