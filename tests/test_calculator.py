@@ -21,6 +21,12 @@ def test_the_loss_is_the_mean_of_what_is_paid():
     assert unit.loss(chance, own).item() == pytest.approx((1 + 0.75 * 4 + 0.25 * 2 + 2) / 3)
 
 
+def test_no_gradient_goes_through_the_own_answer():
+    unit, own = HandOver(4, price=2.0), torch.ones(3, requires_grad=True)
+    unit.loss(unit(torch.randn(3, 5, 4)), own).backward()
+    assert own.grad is None and unit.unit.weight.grad.abs().sum() > 0
+
+
 def test_the_unit_reads_the_mean_of_the_tokens():
     unit, x = HandOver(4, price=2.0), torch.randn(3, 5, 4)
     assert torch.allclose(

@@ -1,9 +1,10 @@
 """The limit of adaptive depth: hand the problem to something that is not a network.
 
 A unit reads what a model has made of a problem after its first steps, and says how likely it is
-that the rest should be left to a tool. While the model learns, it pays either for its own answer,
-as surprised as it would be by the right one, or a price for the call; so it comes to call where its
-own answer would cost more than that. Afterwards it calls where the unit says more than a half, and
+that the rest should be left to a tool. While it learns, it pays either for the model's own answer,
+as surprised as it would be by the right one, or a price for the call; so it comes to call where the
+own answer would cost more than that. The model learns from all problems, handed over or not: one
+that is not taught what it hands over never learns to keep it. Afterwards it calls where the unit says more than a half, and
 what is called for is not computed any further.
 
 The tool here adds two numbers, which takes a processor one operation.
@@ -53,10 +54,12 @@ class HandOver(nn.Module):
     def loss(
         self, chance: Float[Tensor, " batch"], own: Float[Tensor, " batch"]
     ) -> Float[Tensor, ""]:
-        """What is to be paid, on average: the loss of its own answer, or the price.
+        """What the unit is to pay, on average: the loss of the own answer, or the price.
+
+        The loss of the own answer is taken as it is: no gradient goes through it.
 
         >>> unit = HandOver(2, price=0.5)
         >>> unit.loss(torch.tensor([0.0, 1.0]), torch.tensor([3.0, 3.0])).item()
         1.75
         """
-        return ((1 - chance) * own + chance * self.price).mean()
+        return ((1 - chance) * own.detach() + chance * self.price).mean()

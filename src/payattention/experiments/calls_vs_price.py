@@ -69,15 +69,13 @@ class Reckoner(nn.Module):
         self.hand_over = None if price is None else HandOver(config.sums.d_model, price=price)
 
     def loss(self, problems: Int[Tensor, "batch read"], answers: Tensor) -> Float[Tensor, ""]:
-        """What is trained for: a right answer, or the price of a call."""
+        """What is trained for: right answers of its own, and that it calls where they are dear."""
         first = self.first(problems)
         logits = self.rest(first)
         own = F.cross_entropy(logits.mT, answers, reduction="none").sum(dim=1)
-        return (
-            own.mean()
-            if self.hand_over is None
-            else self.hand_over.loss(self.hand_over(first), own)
-        )
+        if self.hand_over is None:
+            return own.mean()
+        return own.mean() + self.hand_over.loss(self.hand_over(first.detach()), own)
 
     def first(self, problems: Tensor) -> Tensor:
         """The columns behind the first step."""
