@@ -4,8 +4,8 @@ A unit reads what a model has made of a problem after its first steps, and says 
 that the rest should be left to a tool. While it learns, it pays either for the model's own answer,
 as surprised as it would be by the right one, or a price for the call; so it comes to call where the
 own answer would cost more than that. The model learns from all problems, handed over or not: one
-that is not taught what it hands over never learns to keep it. Afterwards it calls where the unit says more than a half, and
-what is called for is not computed any further.
+that is not taught what it hands over never learns to keep it. Afterwards it calls where the unit
+says more than a half, and what is called for is not computed any further.
 
 The tool here adds two numbers, which takes a processor one operation.
 
