@@ -1,10 +1,10 @@
 """When does a model that may call a calculator do so, and what does 2 + 2 cost each way?
 
-The sums of `depth_vs_digits`. A model applies its block once, and a unit decides whether the sum is
-handed to a calculator; if not, the block is applied again and the model answers itself. It is
-trained for less long than there, so that long sums are hard for it, at several prices of a call in
-nats, the loss of a sum being that of all its columns. Beside it stand models without a calculator,
-one of the same depth and one of more.
+The sums of `depth_vs_digits`. A model applies its block once, and a unit foretells what the model's
+own answer would cost, in nats, the loss of a sum being that of all its columns. Where that is more
+than the price of a call, the sum is handed to a calculator; where not, the block is applied again
+and the model answers itself. One training serves all prices. It is shorter than there, so that long
+sums are hard. Beside it stand the same model without a calculator, and one of more depth.
 
 `exact` is the share of right sums, the calculator's among them, `called` the share handed over, and
 `operations` those of the network, for one sum; the calculator's one addition is left out.
@@ -13,7 +13,7 @@ one of the same depth and one of more.
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -33,8 +33,8 @@ class Config:
     """Prices, depths without a calculator, and how the models are trained and judged."""
 
     prices: tuple[float, ...] = (0.01, 0.1, 1.0)
-    depth: int = 2
     depths: tuple[int, ...] = (2, 4)
+    """The first may call."""
     sums: depth_vs_digits.Config = depth_vs_digits.FULL
     steps: int = 500
     cheap_steps: int = 20
@@ -46,15 +46,13 @@ LIVE = replace(FULL, prices=(0.1,), depths=(2,), steps=200, cheap_steps=0, seeds
 
 
 def points(config: Config) -> list[Record]:
-    """A short training, cheap to repeat; then one each; `price` is None without a calculator."""
-    ways = [(config.depth, price) for price in config.prices]
-    ways += [(depth, None) for depth in config.depths]
-    cheap: list[Record] = [{"depth": config.depth, "price": 0.1, "steps": config.cheap_steps}]
+    """A short training, cheap to repeat; then one for each depth and seed."""
+    cheap: list[Record] = [{"depth": config.depths[0], "steps": config.cheap_steps, "seed": 0}]
     return [
-        *([each | {"seed": 0} for each in cheap] if config.cheap_steps else []),
+        *(cheap if config.cheap_steps else []),
         *(
-            {"depth": depth, "price": price, "steps": config.steps, "seed": seed}
-            for depth, price in ways
+            {"depth": depth, "steps": config.steps, "seed": seed}
+            for depth in config.depths
             for seed in range(config.seeds)
         ),
     ]
@@ -63,19 +61,16 @@ def points(config: Config) -> list[Record]:
 class Reckoner(nn.Module):
     """An `Adder` of fixed depth that may hand a sum over behind its first step."""
 
-    def __init__(self, config: Config, *, depth: int, price: float | None) -> None:
+    def __init__(self, config: Config, *, depth: int) -> None:
         super().__init__()
         self.adder = Adder(config.sums, fixed=depth, sees="all")
-        self.hand_over = None if price is None else HandOver(config.sums.d_model, price=price)
+        self.hand_over = HandOver(config.sums.d_model)
 
     def loss(self, problems: Int[Tensor, "batch read"], answers: Tensor) -> Float[Tensor, ""]:
-        """What is trained for: right answers of its own, and that it calls where they are dear."""
+        """What is trained for: right answers, and to foretell what they cost."""
         first = self.first(problems)
-        logits = self.rest(first)
-        own = F.cross_entropy(logits.mT, answers, reduction="none").sum(dim=1)
-        if self.hand_over is None:
-            return own.mean()
-        return own.mean() + self.hand_over.loss(self.hand_over(first.detach()), own)
+        own = F.cross_entropy(self.rest(first).mT, answers, reduction="none").sum(dim=1)
+        return own.mean() + self.hand_over.loss(first, own)
 
     def first(self, problems: Tensor) -> Tensor:
         """The columns behind the first step."""
@@ -87,15 +82,20 @@ class Reckoner(nn.Module):
             x = self.adder.step.block(x)
         return self.adder.output(self.adder.norm(x))
 
-    def answer(self, problems: Tensor) -> tuple[Tensor, Tensor, int]:
-        """Sums, which of them were handed over, and operations of the network."""
+    def answer(
+        self, problems: Int[Tensor, "batch read"], *, price: float | None
+    ) -> tuple[Int[Tensor, "batch places"], Bool[Tensor, " batch"], int]:
+        """Sums, which of them were handed over, and operations of the network.
+
+        Without a price nothing is handed over, and the unit is not asked.
+        """
         first = self.first(problems)
         shape, columns = self.adder.shape, first.shape[1]
         once = sum(operations.block(shape, tokens=columns).values())
         called = torch.zeros(len(problems), dtype=torch.bool)
         flops = len(problems) * once
-        if self.hand_over is not None:
-            called = self.hand_over(first) > 0.5
+        if price is not None:
+            called = self.hand_over.calls(first, price=price)
             flops += operations.matmul(len(problems), shape.d_model, 1)
         sums = calculate(self.adder.task, problems)
         own = ~called
@@ -111,7 +111,7 @@ def learn(config: Config, point: Record) -> Reckoner:
     """The trained model of a point."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(point["seed"])
-        model = Reckoner(config, depth=point["depth"], price=point["price"])
+        model = Reckoner(config, depth=point["depth"])
     train.train(
         model,
         lambda generator: model.adder.task.draw(config.sums.batch, generator)[:2],
@@ -139,15 +139,18 @@ def measure(config: Config, point: Record) -> list[Record]:
         problems, answers, _ = model.adder.task.draw(
             config.sums.judged, chance, digits=digits, held_out=True
         )
-        sums, called, flops = model.answer(problems)
-        found.append(
-            {
-                "digits": digits,
-                "exact": (sums == answers).all(dim=1).double().mean().item(),
-                "called": called.double().mean().item(),
-                "operations": flops / len(problems),
-            }
-        )
+        may_call = config.prices if point["depth"] == config.depths[0] else ()
+        for price in (None, *may_call):
+            sums, called, flops = model.answer(problems, price=price)
+            found.append(
+                {
+                    "digits": digits,
+                    "price": price,
+                    "exact": (sums == answers).all(dim=1).double().mean().item(),
+                    "called": called.double().mean().item(),
+                    "operations": flops / len(problems),
+                }
+            )
     return found
 
 
