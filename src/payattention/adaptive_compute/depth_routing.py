@@ -24,11 +24,10 @@ from payattention.adaptive_compute.early_exit import Left
 from payattention.adaptive_compute.some import finish, read
 from payattention.attention import KeysAndValues, Mask, join_heads, split_heads
 from payattention.cost import operations
-from payattention.cost.operations import matmul
+from payattention.cost.operations import Flops, add, matmul
 from payattention.shape import TransformerShape
 from payattention.transformer import Block, Decoder
 
-Flops = dict[str, int]
 Group = tuple[Tensor | None, Tensor]
 """Some texts (None: all of them), and the places of the same number of tokens in each."""
 
@@ -135,9 +134,7 @@ class Routed(nn.Module):
         if kept is not None:
             k, v = kept.append(k, v)
         rows, columns = x.shape[1], k.shape[2]
-        bill = operations.block(self.shape, tokens=rows, pairs=rows * columns)
-        for part, flops in bill.items():
-            self.flops[part] = self.flops.get(part, 0) + len(x) * flops
+        add(self.flops, operations.block(self.shape, tokens=rows, pairs=rows * columns), len(x))
         mixed = attention.mixed(q, k, v, "causal")
         return finish(self.block, x, attention.output(join_heads(mixed)))
 
@@ -167,8 +164,7 @@ class Routed(nn.Module):
         seen = self.taken[:, None, None, :] & square.tril()
         seen = seen | itself  # a row has to look at something
         out = self.block(x, mask=seen)
-        for part, flops in operations.block(self.shape, tokens=tokens).items():
-            self.flops[part] = self.flops.get(part, 0) + len(x) * flops
+        add(self.flops, operations.block(self.shape, tokens=tokens), len(x))
         return x + (out - x) * (weights * self.taken)[..., None]
 
 

@@ -28,10 +28,9 @@ from torch.nn import functional as F
 
 from payattention.adaptive_compute.some import Asking
 from payattention.cost import operations
-from payattention.cost.operations import matmul
+from payattention.cost.operations import Flops, add, matmul
 from payattention.transformer import Classifier, Decoder, norm
 
-Flops = dict[str, int]
 CONFIDENCES = ("softmax", "state", "learned")
 
 
@@ -50,8 +49,7 @@ class Left:
 
     def spend(self, flops: Flops, times: int = 1) -> None:
         """Return nothing; add to what was executed, part by part."""
-        for part, count in flops.items():
-            self.flops[part] = self.flops.get(part, 0) + times * count
+        add(self.flops, flops, times)
 
 
 class EarlyExit(nn.Module):

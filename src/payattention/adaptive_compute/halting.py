@@ -22,9 +22,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from payattention.cost.operations import matmul
-
-Flops = dict[str, int]
+from payattention.cost.operations import Flops, add, matmul
 
 
 @dataclass
@@ -49,8 +47,7 @@ class Run:
 
     def spend(self, flops: Flops) -> None:
         """Return nothing; add to what was executed, part by part."""
-        for part, count in flops.items():
-            self.flops[part] = self.flops.get(part, 0) + count
+        add(self.flops, flops)
 
 
 class Stage(NamedTuple):

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from payattention.attention import join_heads, split_heads
 from payattention.cost import operations
+from payattention.cost.operations import Flops
 from payattention.shape import TransformerShape
 from payattention.transformer import Block
 
-Flops = dict[str, int]
 Mask = Bool[Tensor, "tokens tokens"] | str | None
 """Who may look at whom: all at all, only back ("causal"), or as a square says, row by row."""
 

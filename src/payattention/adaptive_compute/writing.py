@@ -16,11 +16,11 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from payattention.adaptive_compute.early_exit import EarlyExit, Flops, Left, expect_threshold
+from payattention.adaptive_compute.early_exit import EarlyExit, Left, expect_threshold
 from payattention.adaptive_compute.some import finish, read
 from payattention.attention import join_heads, split_heads
 from payattention.cost import operations
-from payattention.cost.operations import matmul
+from payattention.cost.operations import Flops, add, matmul
 from payattention.generation import GREEDY, Sampler
 from payattention.transformer import Decoder
 
@@ -145,7 +145,7 @@ class Writer:
         if self.at >= self.room:
             raise ValueError(f"room={self.room}: expected more, for another token")
         exits, shape = self.exits, self.exits.shape
-        self._spend(operations.embedding_map(shape, tokens=1), len(ids))
+        add(self.flops, operations.embedding_map(shape, tokens=1), len(ids))
         x = exits.model.embedding(ids[:, None], start=self.at)
         left = Left(
             x.new_zeros(len(ids), shape.vocab),
@@ -187,8 +187,10 @@ class Writer:
         x = torch.cat([*waiting, x], dim=1) if waiting else x
         new = x.shape[1]
         x = self._through(layer, x, start=self.at + 1 - new, rows=rows)
-        self._spend(
-            operations.block(self.exits.shape, tokens=new, pairs=new * (self.at + 1)), len(x)
+        add(
+            self.flops,
+            operations.block(self.exits.shape, tokens=new, pairs=new * (self.at + 1)),
+            len(x),
         )
         if new > 1:
             waiting.clear()
@@ -239,11 +241,7 @@ class Writer:
             self.keys[layer:, rows, :, self.at] = keys
             self.values[layer:, rows, :, self.at] = values
         copied = 2 * matmul(len(x), shape.d_model, shape.d_kv)
-        self._spend({"copied keys and values": owed * copied})
-
-    def _spend(self, flops: Flops, times: int = 1) -> None:
-        for part, count in flops.items():
-            self.flops[part] = self.flops.get(part, 0) + times * count
+        add(self.flops, {"copied keys and values": owed * copied})
 
 
 def _copies(blocks: nn.ModuleList) -> tuple[Tensor, Tensor | None]:

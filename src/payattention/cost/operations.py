@@ -22,6 +22,22 @@ def matmul(rows: int, inner: int, columns: int) -> int:
     return 2 * rows * inner * columns
 
 
+Flops = dict[str, int]
+"""Operations by part: a bill."""
+
+
+def add(bill: Flops, more: Flops, times: int = 1) -> None:
+    """Return nothing; put more on the bill, part by part, so many times.
+
+    >>> bill = {"scores": 2}
+    >>> add(bill, {"scores": 1, "doors": 4}, times=3)
+    >>> bill
+    {'scores': 5, 'doors': 12}
+    """
+    for part, count in more.items():
+        bill[part] = bill.get(part, 0) + times * count
+
+
 def recurrent(shape: RecurrentShape, *, tokens: int) -> dict[str, int]:
     """Operations of one recurrent layer over one sequence, by part: linear in `tokens`.
 
