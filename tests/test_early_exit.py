@@ -173,6 +173,8 @@ def test_a_threshold_of_nothing_leaves_by_the_first_door():
     once = operations.block(SHAPE, tokens=TOKENS)
     doors = {"doors": operations.matmul(TOKENS, SHAPE.d_model, SHAPE.vocab), "logits": 0}
     assert left.flops == {part: BATCH * flops for part, flops in (once | doors).items()}
+    owed = 2 * operations.matmul(BATCH * TOKENS, SHAPE.d_model, SHAPE.d_kv)
+    assert left.unpaid == (SHAPE.layers - 1) * owed
 
 
 @pytest.mark.parametrize("confidence", CONFIDENCES)
