@@ -72,6 +72,7 @@ from payattention.experiments import (
     time_vs_pattern,
     time_vs_size,
     time_vs_sparsity,
+    time_vs_threshold,
     time_vs_tokens,
     time_vs_width,
     time_vs_written,
@@ -544,6 +545,18 @@ TINY = {
         repeats=2,
         times=2,
         threads=(1, 2),
+    ),
+    time_vs_threshold: replace(
+        time_vs_threshold.FULL,
+        steps=2,
+        cheap_steps=1,
+        together=3,
+        images=2,
+        texts=2,
+        prompt=2,
+        characters=2,
+        repeats=2,
+        seeds=2,
     ),
     time_vs_tokens: replace(
         time_vs_tokens.FULL, d_model=3, reading=(256, 512, 1024), writing=(2, 5), repeats=3

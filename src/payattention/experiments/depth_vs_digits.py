@@ -41,8 +41,8 @@ class Config:
     digits: int = 8
     fixed: tuple[int, ...] = (1, 2, 4)
     taus: tuple[float, ...] = (0.001, 0.01, 0.03)
-    near_fixed: tuple[int, ...] = (2, 4, 8)
-    near_taus: tuple[float, ...] = (0.001, 0.01)
+    near_fixed: tuple[int, ...] = (2, 4)
+    near_taus: tuple[float, ...] = (0.01,)
     max_steps: int = 12
     d_model: int = 64
     heads: int = 4

@@ -54,7 +54,7 @@ class Config:
     batch: int = 16
     small_layers: int = 4
     small_d_model: int = 64
-    small_steps: int = 1500
+    small_steps: int = 500
     small_batch: int = 32
     texts: int = 64
     images: int = 2000
@@ -68,8 +68,8 @@ LIVE = replace(FULL, models=("ViT",), steps=40, cheap_steps=0, images=500, seeds
 
 
 def points(config: Config) -> list[Record]:
-    """A few steps of the ViT's doors, cheap to repeat; then a training each."""
-    cheap: list[Record] = [{"model": "ViT", "steps": config.cheap_steps, "seed": 0}]
+    """A few steps of the small GPT, cheap to repeat; then a training each."""
+    cheap: list[Record] = [{"model": "joint", "steps": config.cheap_steps, "seed": 0}]
     return [
         *(cheap if config.cheap_steps else []),
         *(

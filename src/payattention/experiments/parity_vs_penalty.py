@@ -43,7 +43,7 @@ class Config:
     """Penalties of each rule, and how the cells are trained and judged."""
 
     taus: tuple[float, ...] = (0.0001, 0.001, 0.01, 0.03, 0.1)
-    rates: tuple[float, ...] = (0.2, 0.4, 0.8)
+    rates: tuple[float, ...] = (0.4, 0.8)
     fixed: tuple[int, ...] = (1, 2, 3)
     bits: int = 8
     long_bits: tuple[int, ...] = (16, 32)
