@@ -1526,3 +1526,41 @@ class TestScores:
             first, second = (score_vs_size.logits(model, (problem, a)) for a in (answer, other))
         assert torch.equal(first[:, :2], second[:, :2])
         assert not torch.equal(first[:, 2], second[:, 2])
+
+
+class TestBillsOfAdaptiveModels:
+    """What these experiments say that a model executed is what a counter sees it execute."""
+
+    @pytest.mark.parametrize("fixed", [1, 3, None])
+    @pytest.mark.parametrize("sees", ["all", "its neighbour"])
+    def test_an_adder(self, fixed, sees):
+        adder = depth_vs_digits.Adder(TINY[depth_vs_digits], fixed=fixed, sees=sees).eval()
+        problems, *_ = adder.task.draw(7, torch.Generator().manual_seed(0))
+        thoughts = []
+        with torch.no_grad():
+            counted = measure.flops(lambda: thoughts.append(adder(problems)[1]))
+        assert sum(adder.flops(thoughts[0], batch=7).values()) == counted
+
+    @pytest.mark.parametrize(
+        "design",
+        ["4 layers", "LSTM", "8 experts", "one block, 4 times", "until enough"],
+    )
+    def test_a_model_of_the_closing_figure(self, design):
+        config = TINY[bits_vs_bill]
+        model = bits_vs_bill.build(config, design, 0).eval()
+        ids = torch.randint(70, (3, 12), generator=torch.Generator().manual_seed(0))
+        way = next(bits_vs_bill.ways(model, design))
+        said = []
+        with torch.no_grad():
+            counted = measure.flops(lambda: said.append(way.read(ids)[1]))
+        assert said[0] == counted
+
+    @pytest.mark.parametrize("price", [None, 1e-9, 2.5])
+    def test_sums_that_are_kept_or_handed_over(self, price):
+        torch.manual_seed(0)
+        model = calls_vs_price.Reckoner(TINY[calls_vs_price], depth=3).eval()
+        problems, *_ = model.adder.task.draw(9, torch.Generator().manual_seed(0))
+        said = []
+        with torch.no_grad():
+            counted = measure.flops(lambda: said.append(model.answer(problems, price=price)[2]))
+        assert said[0] == counted

@@ -240,7 +240,7 @@ def ways(model: nn.Module, design: str) -> Iterator[Way]:
 
     def left(ids: Tensor, **options: float) -> tuple[Tensor, int]:
         found = model.read(ids, **options)
-        return found.logits, sum(found.flops.values())
+        return found.logits, sum(found.flops.values()) + found.unpaid
 
     if design == "doors":
         for threshold in SETTINGS[design]:

@@ -39,10 +39,10 @@ class Config:
     """How deep, for which penalties, and how the models are trained and judged."""
 
     digits: int = 8
-    fixed: tuple[int, ...] = (1, 2, 4)
+    fixed: tuple[int, ...] = (1, 2, 3, 4)
     taus: tuple[float, ...] = (0.001, 0.01, 0.03)
-    near_fixed: tuple[int, ...] = (2, 4)
-    near_taus: tuple[float, ...] = (0.01,)
+    near_fixed: tuple[int, ...] = (2, 3, 4)
+    near_taus: tuple[float, ...] = (0.001, 0.01)
     max_steps: int = 12
     d_model: int = 64
     heads: int = 4
@@ -126,7 +126,7 @@ class Adder(nn.Module):
         """Operations of one forward pass, by part."""
         columns = len(self.places)
         rows = batch * columns
-        out = {"output": operations.matmul(rows, self.shape.d_model, self.shape.vocab)}
+        out = {"digits": operations.matmul(rows, self.shape.d_model, self.shape.vocab)}
         if thought is not None:
             return thought.flops | out
         once = operations.block(self.shape, tokens=columns)

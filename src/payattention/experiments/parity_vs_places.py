@@ -90,6 +90,9 @@ def findings(results: Results) -> dict[str, str]:
             key = f"{rule.lower()}_{seen}_{name}"
             found[key] = wording.of_values(accuracy, digits=1, share=True)
             found[f"{key}_depth"] = f"{some.column('depth').mean():.1f}"
+        for count in dict.fromkeys(of.columns["nonzero"]):
+            accuracy = of.where(nonzero=count).column("accuracy").mean()
+            found[f"{rule.lower()}_{seen}_{count}"] = wording.percent(accuracy)
     return found
 
 

@@ -58,7 +58,7 @@ LIVE = replace(FULL, models=("ViT",), steps=20, cheap_steps=0, images=4, repeats
 
 
 def points(config: Config) -> list[Record]:
-    """A few steps of the ViT's doors, cheap to repeat; then a training each."""
+    """A few steps of the ViT's doors and one setting, cheap to repeat; then a training each."""
     cheap: list[Record] = [{"model": "ViT", "steps": config.cheap_steps, "seed": 0}]
     return [
         *(cheap if config.cheap_steps else []),
@@ -123,30 +123,37 @@ def measure(config: Config, point: Record) -> list[Record]:
     """Seconds, operations and layers of each setting, next to the whole model."""
     exits = loss_vs_exit.learn(loss_vs_exit.FULL, point)
     whole = EarlyExit(exits.model, behind=()).eval()
-    found = []
+    settings = [
+        (rows, name, threshold)
+        for rows in ("one", "many")
+        for name, thresholds in SETTINGS.items()
+        for threshold in thresholds
+    ]
+    if point["steps"] == config.cheap_steps:
+        settings = settings[:1]
     with torch.inference_mode():
-        for rows in ("one", "many"):
-            for name, thresholds in SETTINGS.items():
-                for threshold in thresholds:
-                    ways: dict[str, Callable[[], Any]] = {
-                        "whole": working(config, whole, 1.0, rows),
-                        "early": working(config, *at(exits, name, threshold), rows),
-                    }
-                    bills = {way: work() for way, work in ways.items()}
-                    seconds = clock.compare(ways, repeats=config.repeats, warmup=1)
-                    flops = {way: sum(each["flops"] for each in bills[way]) for way in ways}
-                    pairs = zip(seconds["early"], seconds["whole"], strict=True)
-                    found.append(
-                        {
-                            "rows": rows,
-                            "measure": name,
-                            "threshold": threshold,
-                            "flops": flops["early"] / flops["whole"],
-                            "layers": statistics.mean(each["depth"] for each in bills["early"]),
-                            "times": statistics.median(one / other for one, other in pairs),
-                        }
-                    )
-    return found
+        return [_timed(config, exits, whole, *setting) for setting in settings]
+
+
+def _timed(
+    config: Config, exits: EarlyExit, whole: EarlyExit, rows: str, name: str, threshold: float
+) -> Record:
+    ways: dict[str, Callable[[], Any]] = {
+        "whole": working(config, whole, 1.0, rows),
+        "early": working(config, *at(exits, name, threshold), rows),
+    }
+    bills = {way: work() for way, work in ways.items()}
+    seconds = clock.compare(ways, repeats=config.repeats, warmup=1)
+    flops = {way: sum(each["flops"] for each in bills[way]) for way in ways}
+    pairs = zip(seconds["early"], seconds["whole"], strict=True)
+    return {
+        "rows": rows,
+        "measure": name,
+        "threshold": threshold,
+        "flops": flops["early"] / flops["whole"],
+        "layers": statistics.mean(each["depth"] for each in bills["early"]),
+        "times": statistics.median(one / other for one, other in pairs),
+    }
 
 
 def run(config: Config) -> list[Record]:
