@@ -300,19 +300,20 @@ def whole(results: Results) -> Results:
 
 
 def means(results: Results) -> list[Record]:
-    """One record for each way: means over seeds of bits, operations and times."""
+    """One record for each way: means over seeds of bits, operations and times, and bits' bounds."""
     rows = whole(results)
     keys = dict.fromkeys(
         zip(*(rows.columns[name] for name in ("way", "setting", "tau")), strict=True)
     )
-    return [
-        {"way": way, "setting": setting, "tau": tau}
-        | {
-            name: rows.where(way=way, setting=setting, tau=tau).column(name).mean().item()
-            for name in ("bits", "flops", "times")
-        }
-        for way, setting, tau in keys
-    ]
+    found = []
+    for way, setting, tau in keys:
+        of = rows.where(way=way, setting=setting, tau=tau)
+        bits = clock.interval(of.column("bits").tolist())
+        found.append(
+            {"way": way, "setting": setting, "tau": tau, "low": bits.low, "high": bits.high}
+            | {name: of.column(name).mean().item() for name in ("bits", "flops", "times")}
+        )
+    return found
 
 
 def findings(results: Results) -> dict[str, str]:
