@@ -267,14 +267,20 @@ def dots(
     return axis
 
 
-def measured(axis: Axes, results: Results, *, x: str, y: str, line: Line) -> Axes:
-    """One named line through single measurements that bring their bounds as `low` and `high`."""
+def measured(
+    axis: Axes, results: Results, *, x: str, y: str, line: Line, named: bool = True
+) -> Axes:
+    """One named line through single measurements that bring their bounds as `low` and `high`.
+
+    With `named=False` the name waits for a legend, as where lines end in the same place.
+    """
     rows = sorted(results.records(), key=lambda row: row[x])
     xs, middles, lows, highs = ([row[name] for row in rows] for name in (x, y, "low", "high"))
     shade = colour(line.idea)
-    axis.plot(xs, middles, color=shade, linestyle=line.dashes, marker=line.marker)
+    label = None if named else line.name
+    axis.plot(xs, middles, color=shade, linestyle=line.dashes, marker=line.marker, label=label)
     axis.fill_between(xs, lows, highs, color=shade, alpha=0.15, linewidth=0)
-    return name_lines(axis, [(line.name, shade, xs[-1], middles[-1])])
+    return name_lines(axis, [(line.name, shade, xs[-1], middles[-1])]) if named else axis
 
 
 def heat_map(
