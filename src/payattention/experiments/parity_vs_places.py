@@ -89,6 +89,7 @@ def findings(results: Results) -> dict[str, str]:
             accuracy = [runs.column("accuracy").mean() for runs in by_seed]
             key = f"{rule.lower()}_{seen}_{name}"
             found[key] = wording.of_values(accuracy, digits=1, share=True)
+            found[f"{key}_mean"] = wording.percent(sum(accuracy) / len(accuracy))
             found[f"{key}_depth"] = f"{some.column('depth').mean():.1f}"
         for count in dict.fromkeys(of.columns["nonzero"]):
             accuracy = of.where(nonzero=count).column("accuracy").mean()
