@@ -1564,3 +1564,21 @@ class TestBillsOfAdaptiveModels:
         with torch.no_grad():
             counted = measure.flops(lambda: said.append(model.answer(problems, price=price)[2]))
         assert said[0] == counted
+
+
+class TestTimeByThreshold:
+    @pytest.mark.parametrize(("model", "rows"), [("ViT", "one"), ("ViT", "many"), ("GPT", "many")])
+    def test_all_leave_by_the_door_that_is_fixed(self, model, rows):
+        config = TINY[time_vs_threshold]
+        exits = loss_vs_exit.doors(model, 0).eval()
+        for layer in (3.0, 5.0):
+            setting = time_vs_threshold.at(exits, "fixed", layer)
+            bills = time_vs_threshold.working(config, *setting, rows)()
+            assert {bill["depth"] for bill in bills} == {layer}
+
+    def test_what_writing_is_billed_is_what_a_counter_sees(self):
+        config = TINY[time_vs_threshold]
+        exits = loss_vs_exit.doors("GPT", 0).eval()
+        whole = time_vs_threshold.working(config, exits, 1.0, "one")
+        counted = measure.flops(whole)
+        assert counted == whole()[0]["flops"]

@@ -104,6 +104,16 @@ def test_measured_draws_the_bounds_it_was_given():
     plt.close("all")
 
 
+def test_lines_that_are_not_named_wait_for_a_legend():
+    made = Results.from_records("", [{"x": 1, "y": 2, "low": 1, "high": 3}])
+    for named in (True, False):
+        _, axis = plots.axes()
+        plots.measured(axis, made, x="x", y="y", line=plots.LINES["lstm"], named=named)
+        waiting = axis.get_legend_handles_labels()[1]
+        written = [text.get_text() for text in axis.texts]
+        assert (waiting, written) == (([], ["LSTM"]) if named else (["LSTM"], []))
+
+
 def test_log_axis_is_marked_where_it_was_measured():
     _, axis = plots.axes()
     plots.log_axis(axis, [64, 128, 64, 4096], every=2)

@@ -232,7 +232,11 @@ def means(results: Results) -> Results:
 def findings(results: Results) -> dict[str, str]:
     """What the text says: accuracy and depth at each penalty, and how many of the seeds learn."""
     rows = means(results)
-    found = {"seeds": str(len(set(rows.columns["seed"])))}
+    found = {
+        "seeds": str(len(set(rows.columns["seed"]))),
+        "steps": f"{FULL.steps:,}",
+        "long_steps": f"{FULL.long_steps:,}",
+    }
     for key in dict.fromkeys(
         zip(*(rows.columns[name] for name in ("rule", "penalty", "bits", "seen")), strict=True)
     ):

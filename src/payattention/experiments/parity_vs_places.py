@@ -78,22 +78,18 @@ def ends(results: Results) -> Results:
 
 
 def findings(results: Results) -> dict[str, str]:
-    """What the text says: right answers up to four places and beyond, with bounds."""
+    """What the text says: right answers up to four places, and with each number beyond."""
     rows = ends(results)
-    found = {"seeds": str(len(set(rows.columns["seed"])))}
+    found = {
+        "seeds": str(len(set(rows.columns["seed"]))),
+        "steps": f"{int(max(rows.columns['steps'])):,}",
+    }
+    counts = {"up_to_4": (1, 2, 3, 4)} | {str(count): (count,) for count in (5, 6, 7, 8)}
     for rule, seen in dict.fromkeys(zip(rows.columns["rule"], rows.columns["seen"], strict=True)):
         of = rows.where(rule=rule, seen=seen)
-        for name, counts in (("up_to_4", (1, 2, 3, 4)), ("beyond", (5, 6, 7, 8))):
-            some = of.among(nonzero=counts)
-            by_seed = [some.where(seed=seed) for seed in dict.fromkeys(some.columns["seed"])]
-            accuracy = [runs.column("accuracy").mean() for runs in by_seed]
-            key = f"{rule.lower()}_{seen}_{name}"
-            found[key] = wording.of_values(accuracy, digits=1, share=True)
-            found[f"{key}_mean"] = wording.percent(sum(accuracy) / len(accuracy))
-            found[f"{key}_depth"] = f"{some.column('depth').mean():.1f}"
-        for count in dict.fromkeys(of.columns["nonzero"]):
-            accuracy = of.where(nonzero=count).column("accuracy").mean()
-            found[f"{rule.lower()}_{seen}_{count}"] = wording.percent(accuracy)
+        for name, some in counts.items():
+            accuracy = of.among(nonzero=some).column("accuracy").mean()
+            found[f"{rule.lower()}_{seen}_{name}"] = wording.percent(accuracy)
     return found
 
 
