@@ -45,10 +45,11 @@ def two_digits(number: float) -> str:
 def percent(share: float, *, digits: int = 0) -> str:
     """A share as a percentage, whose sign does not leave its number at the end of a line.
 
-    >>> percent(0.345), percent(0.9984, digits=1)
-    ('34\\xa0%', '99.8\\xa0%')
+    >>> percent(0.345), percent(-0.9984, digits=1)
+    ('34\\xa0%', '−99.8\\xa0%')
     """
-    return f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%"
+    said = f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%"
+    return said.replace("-", "\N{MINUS SIGN}")
 
 
 def with_bounds(mean: float, low: float, high: float, *, digits: int = 2) -> str:
@@ -68,9 +69,11 @@ def percent_with_bounds(mean: float, low: float, high: float, *, digits: int = 0
     '24\\xa0% (20 to 28)'
     >>> percent_with_bounds(0.24, 0.204, 0.281, digits=1)
     '24.0\\xa0% (20.4 to 28.1)'
+    >>> percent_with_bounds(-0.1, -0.16, 0.04)
+    '−10\\xa0% (−16 to 4)'
     """
     bounds = f"{100 * low:.{digits}f} to {100 * high:.{digits}f}"
-    return f"{percent(mean, digits=digits)} ({bounds})"
+    return f"{percent(mean, digits=digits)} ({bounds})".replace("-", "\N{MINUS SIGN}")
 
 
 def of_runs(row: Mapping[str, Any], *, digits: int = 2, share: bool = False) -> str:

@@ -137,7 +137,9 @@ def findings(results: Results) -> dict[str, str]:
     for share, name in ((0.0, "end"), (0.5, "half")):
         for metric in ("sure", "third", "off"):
             for row in rows.where(share=share).summary(metric, by="alpha"):
-                found[f"{name}_{row['alpha']:g}_{metric}"] = wording.percent(row["mean"])
+                mean = row["mean"]
+                said = f"{mean:.2f}" if metric == "off" else wording.percent(mean)
+                found[f"{name}_{row['alpha']:g}_{metric}"] = said
     return found
 
 

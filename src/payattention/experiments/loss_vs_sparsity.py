@@ -328,7 +328,7 @@ def _wanda(results: Results, model: str) -> dict[str, str]:
 
 def _said(model: str, mean: float, low: float, high: float) -> str:
     if model == "ViT":
-        return wording.percent_with_bounds(mean, low, high, digits=1).replace("-", "\N{MINUS SIGN}")
+        return wording.percent_with_bounds(mean, low, high, digits=1)
     return wording.with_bounds(mean, low, high)
 
 

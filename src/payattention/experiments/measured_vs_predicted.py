@@ -132,7 +132,6 @@ def findings(results: Results) -> dict[str, str]:
                 f"{slug}_{task}_milliseconds": wording.two_digits(1e3 * middle["seconds"]),
                 f"{slug}_{task}_predicted": wording.two_digits(1e3 * middle["predicted"]),
                 f"{slug}_{task}_matmuls": wording.percent(middle["matmuls"]),
-                f"{slug}_{task}_times": f"{statistics.median(ratios):.2f}",
             }
             if len(ratios) > 1:
                 bounds = clock.interval(ratios)

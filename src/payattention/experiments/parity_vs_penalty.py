@@ -51,9 +51,9 @@ class Config:
     long_rate: float = 0.4
     long_fixed: int = 2
     d_hidden: int = 128
-    max_steps: int = 20
+    max_steps: int = 12
     batch: int = 128
-    steps: int = 4000
+    steps: int = 3000
     long_steps: int = 8000
     cheap_steps: int = 20
     judged: int = 4000
@@ -104,7 +104,6 @@ def points(config: Config) -> list[Record]:
             ("fixed", config.long_fixed),
             ("PonderNet", config.long_rate),
         )
-        if rule != "PonderNet" or bits == config.long_bits[0]
         for seed in seeds
     ]
     cheap = [point("ACT", config.long_tau, bits, bits, config.cheap_steps, 0)]
@@ -250,7 +249,7 @@ def findings(results: Results) -> dict[str, str]:
         found[f"{name}_depth"] = f"{of.column('depth').mean():.1f}"
         by_count = results.where(rule=rule, penalty=penalty, bits=bits, seen=seen)
         by_count = by_count.where(steps=int(max(by_count.column("steps"))))
-        for nonzero in (1, bits):
+        for nonzero in (1, 3, bits):
             depth = by_count.where(nonzero=nonzero).column("depth").mean()
             found[f"{name}_nonzero_{nonzero}_depth"] = f"{depth:.1f}"
     return found
