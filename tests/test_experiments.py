@@ -65,6 +65,7 @@ from payattention.experiments import (
     speed_vs_bytes,
     speed_vs_peers,
     ticket_vs_control,
+    time_vs_capacity,
     time_vs_exit,
     time_vs_experts,
     time_vs_halting,
@@ -489,6 +490,12 @@ TINY = {
         batch=5,
         steps=21,
         cheap_vectors=2,
+    ),
+    time_vs_capacity: replace(
+        time_vs_capacity.FULL,
+        capacities=(0.25, 0.0),
+        models=replace(loss_vs_routing.FULL, d_model=8, heads=2, tokens=8, batch=2),
+        repeats=2,
     ),
     time_vs_exit: replace(
         time_vs_exit.FULL, widths=(8,), batches=(1, 2), characters=6, prompt=2, repeats=2
@@ -1582,3 +1589,36 @@ class TestTimeByThreshold:
         whole = time_vs_threshold.working(config, exits, 1.0, "one")
         counted = measure.flops(whole)
         assert counted == whole()[0]["flops"]
+
+
+class TestTheParityMachine:
+    """A cell that takes the same number of steps for all, as it is trained and as it is asked."""
+
+    def test_answers_are_those_that_were_trained(self):
+        cell = parity_vs_penalty.Thinker("fixed", bits=5, d_hidden=7, max_steps=3).eval()
+        x, *_ = parity_vs_penalty.Parity(5).draw(11, torch.Generator().manual_seed(0))
+        logits, depth, flops = cell.answer(x)
+        thought = cell(x)
+        torch.testing.assert_close(logits, cell.output(thought.mixed).detach())
+        assert depth.tolist() == thought.depth.tolist() == [3] * 11
+        assert sum(flops.values()) == sum(thought.flops.values()) - thought.flops["halting"]
+
+
+class TestEqualSeconds:
+    """The trainings of `loss_vs_routing` that take as many seconds as the plain one."""
+
+    @pytest.mark.parametrize("capacity", sorted(loss_vs_routing.STEP_TIMES))
+    def test_steps_are_as_long_as_they_were_timed(self, capacity):
+        rows = results.read("time_vs_capacity").where(capacity=capacity)
+        taken = loss_vs_routing.STEP_TIMES[capacity]
+        assert rows.column("times").mean() == pytest.approx(taken, abs=0.03)
+
+    @pytest.mark.parametrize("capacity", sorted(loss_vs_routing.STEP_TIMES))
+    def test_steps_and_their_time_make_the_plain_training(self, capacity):
+        config = loss_vs_routing.FULL
+        steps = loss_vs_routing.longer(config, capacity, "time")
+        assert steps * loss_vs_routing.STEP_TIMES[capacity] == pytest.approx(config.steps, rel=1e-3)
+        spent = loss_vs_routing.longer(config, capacity, "flops") * loss_vs_routing.flops(
+            config, capacity
+        )
+        assert spent == pytest.approx(config.steps * loss_vs_routing.flops(config, 1.0), rel=1e-3)

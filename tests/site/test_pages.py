@@ -44,6 +44,30 @@ def test_a_phone_needs_no_sideways_scroll(visit, address, page_name):
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE
 
 
+BROKEN_NUMBERS = """
+() => [...document.querySelectorAll("table .stored-number")].map(number => {
+  const range = document.createRange(), words = [];
+  for (const node of number.childNodes)
+    if (node.nodeType === Node.TEXT_NODE)
+      for (const word of node.data.matchAll(/\\S+/g)) {
+        range.setStart(node, word.index);
+        range.setEnd(node, word.index + word[0].length);
+        const lines = new Set([...range.getClientRects()].map(box => Math.round(box.top)));
+        if (lines.size > 1) words.push(word[0]);
+      }
+  return words;
+}).flat()
+"""
+"""The measured numbers in tables that go over two lines."""
+
+
+def test_a_phone_breaks_no_number_of_a_table(visit, address, page_name, html):
+    if "<table" not in html or "stored-number" not in html:
+        pytest.skip("no measured number in a table")
+    page, _ = visit(f"{address}/{page_name}", width=PHONE)
+    assert page.evaluate(BROKEN_NUMBERS) == []
+
+
 def luminance(colour: str) -> float:
     """Relative luminance of ``rgb(r, g, b)``, as WCAG 2 defines it."""
     parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]

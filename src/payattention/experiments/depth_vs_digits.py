@@ -9,12 +9,15 @@ neighbour and itself, so that what is carried has to travel step by step, as it 
 Judged is on pairs of numbers that training never draws, one in seven of all. `exact`
 is the share of sums that are right in all columns, `depth` the mean over columns, `filled` that
 over columns in which there are digits. `operations` are those of a sum: the block, the halting unit
-and the output. The longest sums are also told apart by their `reach`, how many columns to its right
-one of their columns has to look at to know its digit.
+and the output. `times` are the seconds in which some sums of all lengths are written together, next
+to those of an untrained block that is applied twice and sees as much, in the same round; they are
+the same in all records of a training. The longest sums are also told apart by their `reach`, how
+many columns to its right one of their columns has to look at to know its digit.
 
 Sources: Graves 2016 (arXiv:1603.08983); Dehghani et al. 2018 (arXiv:1807.03819).
 """
 
+import statistics
 from dataclasses import dataclass, replace
 
 import torch
@@ -22,6 +25,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from payattention import measure as clock
 from payattention import train, wording
 from payattention.adaptive_compute.halting import ACT, Flops, Thought
 from payattention.adaptive_compute.repeated import RepeatedBlock
@@ -30,8 +34,17 @@ from payattention.records import Record, Results
 from payattention.shape import TransformerShape
 from payattention.tasks import Addition
 
-TOLERANCE = {"exact": 0.1, "depth": 1.0, "filled": 1.0, "sums": 0, "operations": None}
-ELSEWHERE = {"exact": 1.0, "depth": 6.0, "filled": 6.0, "sums": 0, "operations": None}
+TOLERANCE = {
+    "exact": 0.1,
+    "depth": 1.0,
+    "filled": 1.0,
+    "sums": 0,
+    "operations": None,
+    "times": None,
+}
+ELSEWHERE = TOLERANCE | {"exact": 1.0, "depth": 6.0, "filled": 6.0}
+TIMED, ROUNDS = 256, 7
+"""How many sums are timed, and how often."""
 
 
 @dataclass(frozen=True)
@@ -160,12 +173,22 @@ def learn(config: Config, point: Record) -> Adder:
     return model.eval()
 
 
+def seconds(config: Config, model: Adder, sees: str) -> float:
+    """Seconds to write some sums, next to those of the block twice: the median of the rounds."""
+    problems, _, _ = model.task.draw(TIMED, torch.Generator().manual_seed(0), held_out=True)
+    twice = Adder(config, fixed=2, sees=sees).eval()
+    ways = {"twice": lambda: twice(problems), "model": lambda: model(problems)}
+    measured = clock.compare(ways, repeats=ROUNDS, warmup=2)
+    pairs = zip(measured["model"], measured["twice"], strict=True)
+    return statistics.median(one / other for one, other in pairs)
+
+
 @torch.no_grad()
 def measure(config: Config, point: Record) -> list[Record]:
-    """Exact sums, depth and operations, by how many digits the numbers have."""
+    """Exact sums, depth, operations and seconds, by how many digits the numbers have."""
     with torch.enable_grad():
         model = learn(config, point)
-    found = []
+    found, times = [], seconds(config, model, point["sees"])
     for digits in range(1, config.digits + 1):
         chance = torch.Generator().manual_seed(digits)
         problems, answers, _ = model.task.draw(config.judged, chance, digits=digits, held_out=True)
@@ -183,6 +206,7 @@ def measure(config: Config, point: Record) -> list[Record]:
                 "filled": filled.mean().item(),
                 "operations": sum(model.flops(thought, batch=len(problems)).values())
                 / len(problems),
+                "times": times,
             }
         )
     reach = model.task.reach(problems).amax(dim=1)
@@ -220,6 +244,15 @@ def findings(results: Results) -> dict[str, str]:
     """What the text says: exact sums, depth and operations of each way, short and long sums."""
     rows = ends(results)
     found = {"seeds": str(len(set(rows.columns["seed"])))}
+    near = rows.where(sees="its neighbour")
+    act, three = (
+        [row["mean"] for row in runs.summary("exact", by="seed")]
+        for runs in (near.where(tau=0.01), near.where(fixed=3))
+    )
+    if len(act) == len(three) > 1:
+        ahead = clock.paired_interval(act, three)
+        points = (100 * bound for bound in (ahead.value, ahead.low, ahead.high))
+        found["near_ahead"] = wording.with_bounds(*points)
     ways = dict.fromkeys(
         zip(*(rows.columns[name] for name in ("sees", "fixed", "tau")), strict=True)
     )
@@ -232,6 +265,8 @@ def findings(results: Results) -> dict[str, str]:
         found[f"{name}_exact"] = wording.of_values(exact, digits=1, share=True)
         found[f"{name}_depth"] = f"{of.column('depth').mean():.1f}"
         found[f"{name}_operations"] = f"{of.column('operations').mean() / 1e6:.1f} million"
+        times = [runs.column("times").mean() for runs in by_seed]
+        found[f"{name}_times"] = wording.of_values(times)
         for digits in sorted(set(of.columns["digits"])):
             some = of.where(digits=digits)
             found[f"{name}_{digits}_exact"] = wording.percent(some.column("exact").mean())

@@ -2,8 +2,9 @@
 
 Small decoders read Shakespeare, with the batches, steps and rates of `loss_vs_sharing`: a plain
 one, and two whose second and fourth block take a quarter or an eighth of the tokens of a text
-(Mixture-of-Depths). They are trained for as many steps as the plain one, and again for as many
-operations, which is more steps. As a model that writes does not know what comes, each is judged
+(Mixture-of-Depths). They are trained for as many steps as the plain one, again for as many
+seconds, as `time_vs_capacity` has timed a step, and for as many operations: each is more steps. As
+a model that writes does not know what comes, each is judged
 twice: by its router, which looks at the whole text to choose, and by its predictor, which does not.
 A third kind has blocks that are left out altogether: what is the choosing worth?
 
@@ -33,6 +34,8 @@ TOLERANCE = {"bits": 0.05, "bits_by_router": 0.05, "flops": 0, "agreed": 0.1}
 ELSEWHERE = {"bits": 0.3, "bits_by_router": 0.3, "flops": 0, "agreed": 0.3}
 EVERY = 2
 NAMES = {1.0: "all", 0.25: "quarter", 0.125: "eighth", 0.0: "none"}
+STEP_TIMES = {0.25: 0.77, 0.125: 0.73, 0.0: 0.53}
+"""Seconds of a training step, next to one of the plain model: what `time_vs_capacity` found."""
 LESSON = 0.01
 """Of the predictors' loss: so little that it does not trip the clipping of gradients."""
 
@@ -61,11 +64,12 @@ def points(config: Config) -> list[Record]:
     """A short training, cheap to repeat; then one for each capacity, length and seed."""
     cheap: list[Record] = [{"capacity": 0.25, "equal": "steps", "steps": config.cheap_steps}]
     ways = [(capacity, "steps", config.steps) for capacity in config.capacities]
-    ways += [
-        (capacity, "flops", longer(config, capacity))
-        for capacity in config.capacities
-        if capacity < 1
-    ]
+    for equal in ("time", "flops"):
+        ways += [
+            (capacity, equal, longer(config, capacity, equal))
+            for capacity in config.capacities
+            if capacity < 1
+        ]
     return [
         *([each | {"seed": 0} for each in cheap] if config.cheap_steps else []),
         *(
@@ -100,8 +104,10 @@ def flops(config: Config, capacity: float) -> int:
     )
 
 
-def longer(config: Config, capacity: float) -> int:
-    """So many steps take the operations of the plain training."""
+def longer(config: Config, capacity: float, equal: str) -> int:
+    """So many steps take the plain training's operations ("flops"), or its seconds ("time")."""
+    if equal == "time":
+        return round(config.steps / STEP_TIMES[capacity])
     return round(config.steps * flops(config, 1.0) / flops(config, capacity))
 
 
@@ -115,20 +121,20 @@ def build(config: Config, capacity: float, seed: int) -> Decoder:
         return DepthRouted(of, capacity=capacity, every=EVERY)
 
 
+def nats(model: Decoder, batch: tuple[Tensor, Tensor]) -> Tensor:
+    """What is trained for: the loss, and what predictors have to learn."""
+    loss = F.cross_entropy(model(batch[0]).mT, batch[1])
+    return loss + LESSON * model.lesson if isinstance(model, DepthRouted) else loss
+
+
 def measure(config: Config, point: Record) -> list[Record]:
     """Bits by predictor and by router, and operations."""
     model = build(config, point["capacity"], point["seed"])
-    routed = isinstance(model, DepthRouted)
-
-    def loss(model: Decoder, batch: tuple[Tensor, Tensor]) -> Tensor:
-        answer = F.cross_entropy(model(batch[0]).mT, batch[1])
-        return answer + LESSON * model.lesson if routed else answer
-
     size = loss_vs_flops.Size(config.layers, config.d_model)
     train.train(
         model,
         data.language_batches("train", batch=config.batch, context=config.tokens),
-        loss,
+        nats,
         recipe=train.Recipe(
             steps=point["steps"],
             learning_rate=loss_vs_flops.rate(loss_vs_flops.FULL, size, point["steps"]),
@@ -142,7 +148,7 @@ def measure(config: Config, point: Record) -> list[Record]:
     with torch.no_grad():
         by_router = _bits(model.eval()(ids), following)
         found = {"bits": by_router, "bits_by_router": by_router, "agreed": 1.0}
-        if routed:
+        if isinstance(model, DepthRouted):
             found |= _by_predictor(model, ids, following)
     return [found | {"flops": flops(config, point["capacity"])}]
 

@@ -12,12 +12,16 @@ takes as many steps for all (`fixed`; its penalty is their number).
 Longer vectors are tried at one penalty. `seen` is the most places that are not zero in training,
 here all of them; `parity_vs_places` sees fewer.
 
-`operations` are those of a vector, of the cell and the halting unit, of the packed form.
+`operations` are those of a vector, of the cell and the halting unit, of the packed form. `times`
+are the seconds in which some vectors of all lengths are answered together, next to those of an
+untrained cell that takes two steps for all, in the same round; they are the same in all records of
+a training.
 
 Sources: Graves 2016 (arXiv:1603.08983), section 3.1, for the task and τ; Banino et al. 2021
 (arXiv:2107.05407), section 3.1, for the extrapolation.
 """
 
+import statistics
 from dataclasses import dataclass, replace
 
 import torch
@@ -25,6 +29,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from payattention import measure as clock
 from payattention import train, wording
 from payattention.adaptive_compute.halting import ACT, Flops, PonderNet, Thought, geometric
 from payattention.adaptive_compute.repeated import RepeatedCell
@@ -32,10 +37,12 @@ from payattention.records import Record, Results
 from payattention.shape import RecurrentShape
 from payattention.tasks import Parity
 
-TOLERANCE = {"accuracy": 0.05, "depth": 1.0, "operations": None}
-ELSEWHERE = {"accuracy": 0.6, "depth": 12.0, "operations": None}
+TOLERANCE = {"accuracy": 0.05, "depth": 1.0, "operations": None, "times": None}
+ELSEWHERE = {"accuracy": 0.6, "depth": 12.0, "operations": None, "times": None}
 BETA = 0.01
 """What PonderNet pays for a nat of divergence from its prior."""
+TIMED, ROUNDS = 512, 9
+"""How many vectors are timed, and how often."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +150,12 @@ class Thinker(nn.Module):
     @torch.no_grad()
     def answer(self, x: Float[Tensor, "batch bits"]) -> tuple[Tensor, Tensor, Flops]:
         """Logits, how many steps each took, and operations."""
+        if self.fixed:
+            run, rows = self.step.begin(x), torch.arange(len(x))
+            for _ in range(self.halting.max_steps):
+                run.state = run.advance(run.state, rows)
+            depth = torch.full((len(x),), self.halting.max_steps)
+            return self.output(run.state), depth, run.flops
         if isinstance(self.halting, ACT):
             thought = self(x)
             return self.output(thought.mixed), thought.depth, thought.flops
@@ -181,10 +194,20 @@ def learn(config: Config, point: Record) -> Thinker:
     return model.eval()
 
 
+def seconds(config: Config, model: Thinker, x: Float[Tensor, "batch bits"]) -> float:
+    """Seconds to answer, next to those of two steps for all: the median of the rounds."""
+    two = Thinker("fixed", bits=x.shape[1], d_hidden=config.d_hidden, max_steps=2).eval()
+    ways = {"two": lambda: two.answer(x), "model": lambda: model.answer(x)}
+    measured = clock.compare(ways, repeats=ROUNDS, warmup=2)
+    pairs = zip(measured["model"], measured["two"], strict=True)
+    return statistics.median(one / other for one, other in pairs)
+
+
 def measure(config: Config, point: Record) -> list[Record]:
-    """Share answered rightly, depth and operations, by how many places are not zero."""
+    """Share answered rightly, depth, operations and seconds, by how many places are not zero."""
     model = learn(config, point)
     x, odd, nonzero = Parity(point["bits"]).draw(config.judged, torch.Generator().manual_seed(1))
+    times = seconds(config, model, x[:TIMED])
     found = []
     for count in range(1, point["bits"] + 1):
         rows = nonzero == count
@@ -198,6 +221,7 @@ def measure(config: Config, point: Record) -> list[Record]:
                 "accuracy": right.mean().item(),
                 "depth": depth.double().mean().item(),
                 "operations": sum(flops.values()) / int(rows.sum()),
+                "times": times,
             }
         )
     return found
@@ -220,7 +244,7 @@ def means(results: Results) -> Results:
             dict(zip(by, key, strict=True))
             | {
                 name: sum(row[name] for row in of) / len(of)
-                for name in ("accuracy", "depth", "operations")
+                for name in ("accuracy", "depth", "operations", "times")
             }
             for key, of in rows.items()
             if key[4] > FULL.cheap_steps
@@ -247,9 +271,10 @@ def findings(results: Results) -> dict[str, str]:
         found[f"{name}_least"] = wording.percent(accuracy.min(), digits=1)
         found[f"{name}_learned"] = str(int((accuracy >= 0.98).sum()))
         found[f"{name}_depth"] = f"{of.column('depth').mean():.1f}"
+        found[f"{name}_times"] = wording.of_values(of.column("times").tolist(), digits=1)
         by_count = results.where(rule=rule, penalty=penalty, bits=bits, seen=seen)
         by_count = by_count.where(steps=int(max(by_count.column("steps"))))
-        for nonzero in (1, 3, bits):
+        for nonzero in sorted({1, min(3, bits), bits}):
             depth = by_count.where(nonzero=nonzero).column("depth").mean()
             found[f"{name}_nonzero_{nonzero}_depth"] = f"{depth:.1f}"
     return found
