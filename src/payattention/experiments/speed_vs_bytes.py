@@ -5,10 +5,10 @@ a million bytes of weights to more than a thousand million. Beside each, in turn
 at which this machine multiplies a matrix of 512 MB by a vector: so many bytes are fetched in a
 second, and the weights over that rate are the least time of a token. The same model in 16 bits has
 half of the bytes and as many operations. Then one matrix, the widest in the blocks of a model of
-seven billion parameters, times a vector, in 32, 16, 8 and 4 bits, so many copies in turn that no cache holds
-them; the formats of 8 and 4 bits are those that PyTorch packs for processors, and the bytes of 4
-bits include a scale and an offset for each 32 numbers. And one layer's attention, behind pasts of
-several lengths, with 16 heads and as many keys, or 4, or 1, which all of them share.
+seven billion parameters, times a vector, in 32, 16, 8 and 4 bits, so many copies in turn that no
+cache holds them; the formats of 8 and 4 bits are those that PyTorch packs for processors, and the
+bytes of 4 bits include a scale and an offset for each 32 numbers. And one layer's attention, behind
+pasts of several lengths, with 16 heads and as many keys, or 4, or 1, which all of them share.
 """
 
 import itertools
