@@ -67,6 +67,23 @@ class TestClocks:
             measure.compare(**{"functions": {"a": lambda: None}} | arguments)
 
 
+def test_ratios_are_of_the_first_to_the_second_in_each_round():
+    calls = []
+
+    def slow():
+        calls.append("slow")
+        time.sleep(0.004)
+
+    def quick():
+        calls.append("quick")
+        time.sleep(0.001)
+
+    ratios = measure.ratios(slow, quick, repeats=5, warmup=2)
+    assert len(ratios) == 5
+    assert calls.count("slow") == calls.count("quick") == 7
+    assert statistics.median(ratios) > 1.5
+
+
 class TestFlops:
     @pytest.mark.parametrize("causal", [False, True])
     def test_fused_attention_is_the_full_square(self, causal):

@@ -83,6 +83,14 @@ def compare(
     return times
 
 
+def ratios(
+    function: Callable[[], Any], beside: Callable[[], Any], *, repeats: int = 5, warmup: int = 1
+) -> list[float]:
+    """Seconds of one call as a multiple of those of another, round by round; see ``compare``."""
+    times = compare({"beside": beside, "": function}, repeats=repeats, warmup=warmup)
+    return [one / other for one, other in zip(times[""], times["beside"], strict=True)]
+
+
 @contextmanager
 def threads(count: int) -> Iterator[None]:
     """PyTorch computes with so many threads within, and with as many as before afterwards."""

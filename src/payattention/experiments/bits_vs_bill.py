@@ -271,19 +271,19 @@ def measure(config: Config, point: Record) -> list[Record]:
     for way in ways(model, point["design"]):
         logits, flops = way.read(ids)
         some = ids[: config.timed]
-        measured = clock.compare(
-            {"plain": lambda some=some: plain(some), "way": lambda way=way, s=some: way.read(s)},
+        times = clock.ratios(
+            lambda way=way, some=some: way.read(some),
+            lambda some=some: plain(some),
             repeats=config.repeats,
             warmup=2,
         )
-        pairs = zip(measured["way"], measured["plain"], strict=True)
         found.append(
             {
                 "way": way.name,
                 "setting": way.setting,
                 "bits": F.cross_entropy(logits.mT, following).item() / math.log(2),
                 "flops": flops / ids.numel(),
-                "times": statistics.median(one / other for one, other in pairs),
+                "times": statistics.median(times),
             }
         )
     return found

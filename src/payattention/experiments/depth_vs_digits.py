@@ -177,10 +177,9 @@ def seconds(config: Config, model: Adder, sees: str) -> float:
     """Seconds to write some sums, next to those of the block twice: the median of the rounds."""
     problems, _, _ = model.task.draw(TIMED, torch.Generator().manual_seed(0), held_out=True)
     twice = Adder(config, fixed=2, sees=sees).eval()
-    ways = {"twice": lambda: twice(problems), "model": lambda: model(problems)}
-    measured = clock.compare(ways, repeats=ROUNDS, warmup=2)
-    pairs = zip(measured["model"], measured["twice"], strict=True)
-    return statistics.median(one / other for one, other in pairs)
+    return statistics.median(
+        clock.ratios(lambda: model(problems), lambda: twice(problems), repeats=ROUNDS, warmup=2)
+    )
 
 
 @torch.no_grad()

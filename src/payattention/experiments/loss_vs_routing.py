@@ -4,9 +4,9 @@ Small decoders read Shakespeare, with the batches, steps and rates of `loss_vs_s
 one, and two whose second and fourth block take a quarter or an eighth of the tokens of a text
 (Mixture-of-Depths). They are trained for as many steps as the plain one, again for as many
 seconds, as `time_vs_capacity` has timed a step, and for as many operations: each is more steps. As
-a model that writes does not know what comes, each is judged
-twice: by its router, which looks at the whole text to choose, and by its predictor, which does not.
-A third kind has blocks that are left out altogether: what is the choosing worth?
+a model that writes does not know what comes, each is judged twice: by its router, which looks at
+the whole text to choose, and by its predictor, which does not. A third kind has blocks that are
+left out altogether: what is the choosing worth?
 
 Bits are those of the validation plays; `flops` are those of reading a text, by formula, with the
 full square of scores; `agreed` is the share of choices in which predictor and router agree.

@@ -197,10 +197,9 @@ def learn(config: Config, point: Record) -> Thinker:
 def seconds(config: Config, model: Thinker, x: Float[Tensor, "batch bits"]) -> float:
     """Seconds to answer, next to those of two steps for all: the median of the rounds."""
     two = Thinker("fixed", bits=x.shape[1], d_hidden=config.d_hidden, max_steps=2).eval()
-    ways = {"two": lambda: two.answer(x), "model": lambda: model.answer(x)}
-    measured = clock.compare(ways, repeats=ROUNDS, warmup=2)
-    pairs = zip(measured["model"], measured["two"], strict=True)
-    return statistics.median(one / other for one, other in pairs)
+    return statistics.median(
+        clock.ratios(lambda: model.answer(x), lambda: two.answer(x), repeats=ROUNDS, warmup=2)
+    )
 
 
 def measure(config: Config, point: Record) -> list[Record]:

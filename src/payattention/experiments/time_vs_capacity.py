@@ -56,12 +56,12 @@ def step(config: loss_vs_routing.Config, capacity: float) -> Callable[[], None]:
 def measure(config: Config, point: Record) -> list[Record]:
     """Time of a step in each round, as a multiple of the plain one, and its operations."""
     models, capacity = config.models, point["capacity"]
-    ways = {"plain": step(models, 1.0), "some": step(models, capacity)}
-    seconds = clock.compare(ways, repeats=config.repeats, warmup=3)
+    times = clock.ratios(
+        step(models, capacity), step(models, 1.0), repeats=config.repeats, warmup=3
+    )
     share = loss_vs_routing.flops(models, capacity) / loss_vs_routing.flops(models, 1.0)
     return [
-        {"repeat": repeat, "times": some / plain, "flops": share}
-        for repeat, (some, plain) in enumerate(zip(seconds["some"], seconds["plain"], strict=True))
+        {"repeat": repeat, "times": ratio, "flops": share} for repeat, ratio in enumerate(times)
     ]
 
 
